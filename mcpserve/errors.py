@@ -1,0 +1,179 @@
+"""Every exception that mcpserve raises, in one tree.
+
+    McpserveError
+    ├── ToolError                       a tool's own failure; its text reaches the model
+    ├── PluginError                     a plugin that can't be loaded or does not fit
+    ├── ConfigurationError              an option or a configuration file that is wrong
+    ├── ClosedError                     something was said after the reply, or to a client that has gone
+    └── ProtocolError                   an answer in JSON-RPC terms: code, HTTP status, data
+        ├── ParseError                  -32700
+        ├── InvalidRequest              -32600
+        ├── MethodNotFound              -32601
+        ├── InvalidParams               -32602
+        │   └── MalformedMetadata       -32602, as the envelope is at fault: 400
+        ├── InternalError               -32603
+        ├── HeaderMismatch              -32020
+        ├── MissingCapability           -32021
+        ├── UnsupportedVersion          -32022
+        └── Refusal                     HTTP refusals before the body: 403, 405, 406, 413, 415, 421, 429, 503
+
+The one table from the kind of an error to its JSON-RPC code and its HTTP status is the class attributes below.
+`status` is the HTTP status in revision 2026-07-28; `legacy_status` is the one in the revisions before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class McpserveError(Exception):
+    """The root of all exceptions that mcpserve raises on purpose."""
+
+
+class ToolError(McpserveError):
+    """A tool failed in a way that the model should read about.
+
+    Args:
+        message: What went wrong and what to change; it reaches the client as it is.
+
+    Spec: Tools, Error Handling (2025-11-25 and 2026-07-28): tool execution errors are results with `isError`.
+    """
+
+
+class PluginError(McpserveError):
+    """A plugin can't be loaded, or a tool in it is not well formed. The message names the file and the remedy."""
+
+
+class ConfigurationError(McpserveError):
+    """An option or a configuration file is wrong. The message names the key, the file and what would be right."""
+
+
+class ClosedError(McpserveError):
+    """The reply of this call was already given, or its client has gone; nothing more can be said."""
+
+
+class ProtocolError(McpserveError):
+    """An answer in JSON-RPC terms.
+
+    Args:
+        message: A sentence for the client: what was wrong, what to change.
+        data: JSON for the error's `data` member; left out when None.
+    """
+
+    code: ClassVar[int] = -32603
+    status: int = 200
+    legacy_status: int = 200
+
+    def __init__(self, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+
+class ParseError(ProtocolError):
+    """The body is not JSON in UTF-8."""
+
+    code = -32700
+    status = legacy_status = 400
+
+
+class InvalidRequest(ProtocolError):
+    """The body is JSON but not a JSON-RPC message that may stand here.
+
+    Args:
+        request_id: The id to echo, if the message carried a valid one.
+    """
+
+    code = -32600
+    status = legacy_status = 400
+
+    def __init__(self, message: str, data: Any = None, *, request_id: int | str | None = None) -> None:
+        super().__init__(message, data)
+        self.request_id = request_id
+
+
+class MethodNotFound(ProtocolError):
+    """The method is not served: unknown, removed in this revision, or of an extension that is off."""
+
+    code = -32601
+    status = 404
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"Method not found: {method[:128]}")
+
+
+class InvalidParams(ProtocolError):
+    """The method is served, but its params do not fit."""
+
+    code = -32602
+
+
+class MalformedMetadata(InvalidParams):
+    """The request's `_meta` lacks or spoils a required field: the envelope is at fault, not the method's params."""
+
+    status = legacy_status = 400
+
+
+class InternalError(ProtocolError):
+    """Something of ours failed; the log has the details under the id that the message names."""
+
+    code = -32603
+
+
+class HeaderMismatch(ProtocolError):
+    """An HTTP header is missing, malformed, or says something else than the body."""
+
+    code = -32020
+    status = legacy_status = 400
+
+
+class MissingCapability(ProtocolError):
+    """The request did not declare a client capability that it needs.
+
+    Args:
+        required: The missing capabilities in the shape of `ClientCapabilities`, such as `{"sampling": {}}`.
+    """
+
+    code = -32021
+    status = legacy_status = 400
+
+    def __init__(self, required: Mapping[str, Any]) -> None:
+        names = ", ".join(sorted(required))
+        super().__init__(
+            f"This request needs client capabilities that it did not declare: {names}",
+            {"requiredCapabilities": dict(required)},
+        )
+
+
+class UnsupportedVersion(ProtocolError):
+    """The request asks for a protocol revision that is not served here."""
+
+    code = -32022
+    status = legacy_status = 400
+
+    def __init__(self, requested: str, supported: Sequence[str]) -> None:
+        super().__init__(
+            f"Unsupported protocol version: {requested[:64]}",
+            {"supported": list(supported), "requested": requested},
+        )
+
+
+class Refusal(ProtocolError):
+    """The HTTP request is refused before its message counts.
+
+    Args:
+        status: The HTTP status.
+        message: What was seen, and which setting or header would change it.
+        headers: More response headers, such as `Allow` or `Retry-After`.
+        code: The JSON-RPC code of the body.
+    """
+
+    code = -32600
+
+    def __init__(
+        self, status: int, message: str, headers: Mapping[str, str] | None = None, data: Any = None
+    ) -> None:
+        super().__init__(message, data)
+        self.status = self.legacy_status = status
+        self.headers = dict(headers or {})

@@ -1,0 +1,158 @@
+"""The values that tools and clients exchange: content blocks, results, and what describes a tool.
+
+They are plain frozen values with Python names; `wire` knows their names and shapes on the wire.
+Spec: schema, ContentBlock, CallToolResult, Tool, ToolAnnotations, Icon, Implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+JSON = None | bool | int | float | str | list[Any] | dict[str, Any]
+RequestId = int | str
+ProgressToken = int | str
+LogLevel = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
+LOG_LEVELS: tuple[LogLevel, ...] = (
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+)
+
+
+@attrs.frozen(kw_only=True)
+class Annotations:
+    """Hints on a piece of content: for whom it is, how much it matters (0 to 1), when it changed (ISO 8601)."""
+
+    audience: Sequence[Literal["user", "assistant"]] | None = None
+    priority: float | None = None
+    last_modified: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Icon:
+    """An icon for user interfaces: an https: or data: URI, its MIME type, its sizes ("48x48", "any"), its theme."""
+
+    src: str
+    mime_type: str | None = None
+    sizes: Sequence[str] | None = None
+    theme: Literal["light", "dark"] | None = None
+
+
+@attrs.frozen
+class Text:
+    """A block of text."""
+
+    text: str
+    annotations: Annotations | None = attrs.field(default=None, kw_only=True)
+    meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Image:
+    """A picture: its bytes (encoded as base64 on the wire) and its MIME type."""
+
+    data: bytes
+    mime_type: str = "image/png"
+    annotations: Annotations | None = attrs.field(default=None, kw_only=True)
+    meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Audio:
+    """A sound: its bytes (encoded as base64 on the wire) and its MIME type."""
+
+    data: bytes
+    mime_type: str = "audio/wav"
+    annotations: Annotations | None = attrs.field(default=None, kw_only=True)
+    meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class ResourceLink:
+    """A link to a resource that the client may read later."""
+
+    uri: str
+    name: str
+    title: str | None = attrs.field(default=None, kw_only=True)
+    description: str | None = attrs.field(default=None, kw_only=True)
+    mime_type: str | None = attrs.field(default=None, kw_only=True)
+    size: int | None = attrs.field(default=None, kw_only=True)
+    icons: Sequence[Icon] | None = attrs.field(default=None, kw_only=True)
+    annotations: Annotations | None = attrs.field(default=None, kw_only=True)
+    meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class EmbeddedResource:
+    """A resource carried in the result itself: text as `str`, or a blob as `bytes` (base64 on the wire)."""
+
+    uri: str
+    contents: str | bytes
+    mime_type: str | None = attrs.field(default=None, kw_only=True)
+    annotations: Annotations | None = attrs.field(default=None, kw_only=True)
+    meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+
+
+Content = Text | Image | Audio | ResourceLink | EmbeddedResource
+CONTENT_TYPES = (Text, Image, Audio, ResourceLink, EmbeddedResource)
+
+
+@attrs.frozen
+class _Absent:
+    """The type of ABSENT: tells "no structured content" from structured content that is null."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+ABSENT = _Absent()
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What a tool call ends with.
+
+    Args:
+        content: The blocks that the model reads, in order.
+        structured: JSON for `structuredContent`; ABSENT when there is none.
+        is_error: True when the tool failed and the content says how.
+        meta: The result's own `_meta` members.
+
+    Spec: Tools, Tool Result.
+    """
+
+    content: Sequence[Content] = ()
+    structured: Any = ABSENT
+    is_error: bool = False
+    meta: Mapping[str, Any] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ToolAnnotations:
+    """Hints on a tool's behaviour; None where the author said nothing. Spec: schema, ToolAnnotations."""
+
+    title: str | None = None
+    read_only: bool | None = None
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Implementation:
+    """The name and version of a server or client, as it says itself. Spec: schema, Implementation."""
+
+    name: str
+    version: str
+    title: str | None = None
+    description: str | None = None
+    website_url: str | None = None
+    icons: Sequence[Icon] | None = None
