@@ -1,0 +1,141 @@
+"""JSON-RPC 2.0 as MCP narrows it: from bytes to messages, and from values to bytes.
+
+Rules (2026-07-28, Overview, Messages):
+  1. A request has a method and an id; the id is a string or an integer, never null.
+  2. A notification has a method and no id.
+  3. A response has a result or an error, never both, and no method.
+  4. params, where present, is an object.
+An error's `id` is left out when the request's could not be read; the schema forbids null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import orjson
+
+from mcpserve.errors import InvalidRequest, ParseError, ProtocolError
+from mcpserve.protocol.types import RequestId
+
+
+@attrs.frozen
+class Request:
+    """A message that wants a reply."""
+
+    id: RequestId
+    method: str
+    params: Mapping[str, Any]
+
+
+@attrs.frozen
+class Notification:
+    """A message that wants none."""
+
+    method: str
+    params: Mapping[str, Any]
+
+
+@attrs.frozen
+class Response:
+    """A reply of the peer to a request of ours; `id` is None for an error that could not name its request."""
+
+    id: RequestId | None
+    result: Any = None
+    error: Mapping[str, Any] | None = None
+
+
+Message = Request | Notification | Response
+
+
+@attrs.frozen
+class Batch:
+    """A JSON array, its elements not yet looked at. Spec: 2025-03-26, Base Protocol, Batches."""
+
+    items: Sequence[Any]
+
+
+def parse(body: bytes) -> Message | Batch:
+    """Read one HTTP body or one line of stdio.
+
+    Raises:
+        ParseError: It is not UTF-8 or not JSON, or nested too deeply to read.
+        InvalidRequest: It is JSON but not a message; carries the id where a valid one could be read.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ParseError(f"The body is not JSON in UTF-8: {error.msg} (line {error.lineno})") from None
+    if isinstance(value, list):
+        return Batch(value)
+    return message_from(value)
+
+
+def message_from(value: Any) -> Message:
+    """Read a message from decoded JSON.
+
+    Raises:
+        InvalidRequest: It breaks one of the rules above; carries the id where a valid one could be read.
+    """
+    if not isinstance(value, dict):
+        raise InvalidRequest("A JSON-RPC message is an object")
+    request_id = value.get("id")
+    known = request_id if _is_id(request_id) else None
+    if value.get("jsonrpc") != "2.0":
+        raise InvalidRequest('The member "jsonrpc" must be "2.0"', request_id=known)
+    if "method" not in value:
+        return _response(value, known)
+    method = value["method"]
+    if not isinstance(method, str):
+        raise InvalidRequest('The member "method" must be a string', request_id=known)
+    if "result" in value or "error" in value:
+        raise InvalidRequest("A message with a method has neither result nor error", request_id=known)
+    params = value.get("params", _NO_PARAMS)
+    if not isinstance(params, dict):
+        raise InvalidRequest('The member "params" must be an object', request_id=known)
+    if "id" not in value:
+        return Notification(method, params)
+    if known is None:
+        raise InvalidRequest('The member "id" must be a string or an integer')
+    return Request(known, method, params)
+
+
+_NO_PARAMS: dict[str, Any] = {}
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _response(value: dict[str, Any], known: RequestId | None) -> Response:
+    error = value.get("error")
+    if ("result" in value) == ("error" in value):
+        raise InvalidRequest("A message has a method, or either a result or an error", request_id=known)
+    if error is not None and not isinstance(error, dict):
+        raise InvalidRequest('The member "error" must be an object', request_id=known)
+    if known is None and ("id" in value or error is None):
+        raise InvalidRequest('The member "id" must be a string or an integer')
+    return Response(known, value.get("result"), error)
+
+
+def encode_result(request_id: RequestId, result: Any) -> bytes:
+    """The bytes of a result response; `result` may hold `orjson.Fragment`s of what was encoded before."""
+    return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
+def encode_error(request_id: RequestId | None, error: ProtocolError) -> bytes:
+    """The bytes of an error response; without `id` when `request_id` is None."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.data is not None:
+        body["data"] = error.data
+    if request_id is None:
+        return orjson.dumps({"jsonrpc": "2.0", "error": body})
+    return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "error": body})
+
+
+def encode_notification(method: str, params: Mapping[str, Any] | None = None) -> bytes:
+    """The bytes of a notification."""
+    if params is None:
+        return orjson.dumps({"jsonrpc": "2.0", "method": method})
+    return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})
