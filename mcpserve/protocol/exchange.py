@@ -1,0 +1,160 @@
+"""One request and its reply, as a state table without I/O.
+
+    state       notify        succeed/fail    withdraw      lost          carried
+    OPEN        → STREAMING   → REPLIED       → WITHDRAWN   → LOST        nothing yet
+    STREAMING   (stays)       → REPLIED       → WITHDRAWN   → LOST        notifications
+    REPLIED     dropped       dropped         dropped       dropped       the reply, once
+    WITHDRAWN   dropped       dropped         dropped       dropped       nothing more
+    LOST        dropped       dropped         dropped       dropped       nothing more
+
+So there is never a second reply, and never a notification after the reply ("Progress notifications MUST stop after
+completion"). A *carrier* brings the messages to the client: an HTTP response, a resumable legacy stream, a test. An
+*owner*, the work behind the request, is told what becomes of the way to the client.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+from mcpserve.errors import ProtocolError
+from mcpserve.protocol import jsonrpc
+from mcpserve.protocol.jsonrpc import Request
+from mcpserve.protocol.revisions import Revision
+
+
+class State(enum.Enum):
+    """Where an exchange stands; see the table above."""
+
+    OPEN = "open"
+    STREAMING = "streaming"
+    REPLIED = "replied"
+    WITHDRAWN = "withdrawn"
+    LOST = "lost"
+
+
+class Carrier(Protocol):
+    """What brings an exchange's messages to its client."""
+
+    def notify(self, message: bytes, replaceable: bool) -> bool:
+        """Carry a notification; the first one opens a stream.
+
+        Args:
+            message: One JSON-RPC notification.
+            replaceable: True for a bare progress number, which a newer one may replace while it waits.
+
+        Returns:
+            True when there is room for more, False when the reader is behind.
+        """
+
+    def reply(self, message: bytes, status: int) -> None:
+        """Carry the reply, and end. `status` is the HTTP status, should none have been sent yet."""
+
+    def end(self) -> None:
+        """End without a reply."""
+
+
+class Owner(Protocol):
+    """The work behind a request, as the exchange tells it what happens."""
+
+    def lost(self) -> None:
+        """The client can no longer be reached. Called once at the most."""
+
+    def withdrawn(self) -> None:
+        """The client asked to cancel. Called once at the most."""
+
+    def overrun(self) -> None:
+        """The reader is so far behind that a bound is passed; nothing more will be carried."""
+
+    def paused(self) -> None:
+        """The reader is behind."""
+
+    def resumed(self) -> None:
+        """The reader caught up."""
+
+
+class Exchange:
+    """One request and its reply.
+
+    Args:
+        request: The request.
+        revision: The revision that it is answered in.
+        carrier: What brings the messages to the client; owned by the transport.
+    """
+
+    __slots__ = ("carrier", "owner", "request", "revision", "state")
+
+    def __init__(self, request: Request, revision: Revision, carrier: Carrier) -> None:
+        self.request = request
+        self.revision = revision
+        self.carrier = carrier
+        self.state = State.OPEN
+        self.owner: Owner | None = None
+
+    @property
+    def live(self) -> bool:
+        """True while something can still be said."""
+        return self.state is State.OPEN or self.state is State.STREAMING
+
+    def notify(self, message: bytes, replaceable: bool = False) -> bool:
+        """Say something before the reply.
+
+        Returns:
+            True when there is room for more (or nobody listens any more), False when the reader is behind.
+        """
+        if self.state is State.OPEN:
+            self.state = State.STREAMING
+        elif self.state is not State.STREAMING:
+            return True
+        return self.carrier.notify(message, replaceable)
+
+    def succeed(self, result: object) -> None:
+        """Reply with a result (JSON values, `orjson.Fragment`s within)."""
+        if self.live:
+            self._reply(jsonrpc.encode_result(self.request.id, result), 200)
+
+    def fail(self, error: ProtocolError) -> None:
+        """Reply with an error; its HTTP status counts only if no stream was opened."""
+        if self.live:
+            status = error.status if self.revision.modern else error.legacy_status
+            self._reply(jsonrpc.encode_error(self.request.id, error), status)
+
+    def withdraw(self) -> None:
+        """The client sent `notifications/cancelled`: end without a reply.
+
+        Spec: Cancellation: "Receivers of a cancellation notification SHOULD ... Not send a response for the cancelled
+        request".
+        """
+        if self.live:
+            self.state = State.WITHDRAWN
+            self.carrier.end()
+            if self.owner is not None:
+                self.owner.withdrawn()
+
+    def lost(self) -> None:
+        """The carrier can no longer reach the client."""
+        if self.live:
+            self.state = State.LOST
+            if self.owner is not None:
+                self.owner.lost()
+
+    def overrun(self) -> None:
+        """The carrier passed the bound on what waits for a slow reader."""
+        if self.live:
+            self.state = State.LOST
+            if self.owner is not None:
+                self.owner.overrun()
+
+    def pause(self) -> None:
+        """The carrier's reader is behind."""
+        if self.live and self.owner is not None:
+            self.owner.paused()
+
+    def resume(self) -> None:
+        """The carrier's reader caught up."""
+        if self.live and self.owner is not None:
+            self.owner.resumed()
+
+    def _reply(self, message: bytes, status: int) -> None:
+        self.state = State.REPLIED
+        self.carrier.reply(message, status)
