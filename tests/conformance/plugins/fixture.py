@@ -1,0 +1,156 @@
+"""The tools that the official conformance suite calls, as an mcpserve plugin.
+
+The suite fixes the names and what each must do; `test_simple_text` stands first because its header scenario calls the first
+tool of the list without arguments. Tools that need resources, prompts, subscriptions, elicitation, sampling or tasks join
+when the server serves those.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from typing import Annotated, Any
+
+from mcpserve import Arg, Audio, Call, EmbeddedResource, Image, Text, ToolError, tool
+from mcpserve.errors import MissingCapability
+
+PAUSE = 0.05
+"""Seconds between two notifications."""
+
+RED_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+)
+
+SILENCE = (
+    b"RIFF"
+    + struct.pack("<I", 38)
+    + b"WAVEfmt "
+    + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+    + b"data"
+    + struct.pack("<Ih", 2, 0)
+)
+"""One sample of silence in a WAV file: 16 bits, mono, 8 kHz."""
+
+CONTACT_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "$defs": {
+        "address": {
+            "$anchor": "addressDef",
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+        }
+    },
+    "properties": {
+        "name": {"type": "string"},
+        "address": {"$ref": "#/$defs/address"},
+        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+        "phone": {"type": "string"},
+        "email": {"type": "string"},
+    },
+    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+    "then": {"required": ["phone"]},
+    "else": {"required": ["email"]},
+    "additionalProperties": False,
+}
+
+
+@tool
+def test_simple_text() -> str:
+    """Answer with one block of text."""
+    return "This is a simple text response for testing."
+
+
+@tool
+def test_image_content() -> Image:
+    """Answer with a red pixel."""
+    return Image(RED_PIXEL, "image/png")
+
+
+@tool
+def test_audio_content() -> Audio:
+    """Answer with a sample of silence."""
+    return Audio(SILENCE, "audio/wav")
+
+
+@tool
+def test_embedded_resource() -> EmbeddedResource:
+    """Answer with a resource that is carried in the result."""
+    return EmbeddedResource("test://embedded-resource", "This is an embedded resource.", mime_type="text/plain")
+
+
+@tool
+def test_multiple_content_types() -> list[Text | Image | EmbeddedResource]:
+    """Answer with text, an image and a resource at once."""
+    return [
+        Text("Several kinds of content:"),
+        Image(RED_PIXEL, "image/png"),
+        EmbeddedResource("test://mixed-content", '{"mixed": true}', mime_type="application/json"),
+    ]
+
+
+@tool
+def test_error_handling() -> str:
+    """Fail in the way that the model should read about."""
+    raise ToolError("This tool fails on purpose.")
+
+
+@tool
+async def test_tool_with_progress(call: Call) -> str:
+    """Report progress at 0, 50 and 100 of 100."""
+    for value in (0, 50, 100):
+        await call.progress(value, 100, f"Completed step {value} of 100")
+        await call.sleep(PAUSE)
+    return "All steps are done."
+
+
+@tool
+async def test_tool_with_logging(call: Call) -> str:
+    """Log three messages at info."""
+    for message in ("Tool execution started", "Tool processing data", "Tool execution completed"):
+        await call.log("info", message)
+        await call.sleep(PAUSE)
+    return "Logged three messages."
+
+
+@tool
+async def test_logging_tool(call: Call) -> str:
+    """Try to log one message at info; a modern request that names no level must not get it."""
+    await call.log("info", "This goes only to a request that asked for it")
+    return "Tried to log."
+
+
+@tool
+async def test_streaming_elicitation(call: Call) -> str:
+    """Stream a few notifications and no request of the server's own."""
+    for step in range(3):
+        await call.progress(step, 3)
+        await call.sleep(PAUSE)
+    return "Streamed."
+
+
+@tool
+def test_missing_capability(call: Call) -> str:
+    """Refuse a request that does not declare the sampling capability."""
+    if "sampling" not in call.client_capabilities:
+        raise MissingCapability({"sampling": {}})
+    return "The request declares sampling."
+
+
+@tool
+def test_x_mcp_header(region: Annotated[str, Arg("Where to run", header="Region")]) -> str:
+    """Take an argument that is mirrored in the header Mcp-Param-Region."""
+    return f"Ran in {region}."
+
+
+@tool(input_schema=CONTACT_SCHEMA)
+def json_schema_2020_12_tool(
+    name: str = "",
+    address: dict[str, Any] | None = None,
+    contactMethod: str = "",
+    phone: str = "",
+    email: str = "",
+) -> str:
+    """Take a contact that is described with the wider vocabulary of JSON Schema 2020-12."""
+    return f"Noted {name or 'somebody'}."
