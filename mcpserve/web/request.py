@@ -1,0 +1,474 @@
+"""One HTTP request and the response to it.
+
+What this file guarantees:
+
+1. A response is written in as few writes as it has steps: `answer` is one, `start_stream`, `send` and `end_stream` are one each.
+2. After the response is finished or the client has gone, every sending method is a silent no-op. Twisted raises
+   `RuntimeError` from `finish` and `AttributeError` from `registerProducer` there (trap T4).
+3. A watcher hears of the loss of the client exactly once, in the reactor turn in which the transport reports it, and is never
+   told to pause or to resume twice in a row (trap T10).
+4. A body lives in memory only and never outgrows the limit of the site; Twisted would spool it to a file (trap T1).
+5. What stock Twisted and Klein read from a request (`requestHeaders`, `content`, `args`, `postpath`, ...) is there, but is made only
+   when somebody asks for it.
+6. Nothing that this layer says on its own is HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http, resource, server
+from twisted.web.http_headers import Headers
+
+if TYPE_CHECKING:
+    from mcpserve.web.channel import McpChannel
+    from mcpserve.web.site import McpSite
+
+HeaderList = Sequence[tuple[bytes, bytes]]
+
+LAST_CHUNK = b"0\r\n\r\n"
+NO_BODY = frozenset((204, 304))
+
+
+class ConnectionWatcher(Protocol):
+    """What wants to know how the client of one request is doing."""
+
+    def connection_lost(self, reason: Failure) -> None:
+        """The response can no longer reach the client. Called once."""
+
+    def pause(self) -> None:
+        """The reader is behind; what is sent from now on piles up in our memory."""
+
+    def resume(self) -> None:
+        """The reader has caught up. Follows a `pause`, never another `resume`."""
+
+    def input_ended(self) -> None:
+        """The client shut down its sending half. It may still read, or may be gone: writing anything brings that to light."""
+
+
+class _Lazy:
+    """An attribute that is made when it is first asked for, then kept in the instance."""
+
+    def __init__(self, make: Callable[[Any], object]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> object:
+        if instance is None:
+            return self
+        value = self._make(instance)
+        setattr(instance, self._name, value)
+        return value
+
+
+def _lazy(make: Callable[[Any], object]) -> Any:
+    """Hide the descriptor from the type checker, for which the attributes are those that the base class declares."""
+    return _Lazy(make)
+
+
+def encode_headers(headers: HeaderList) -> bytes:
+    """Encode header fields as they travel; a line break inside a field becomes a space.
+
+    Args:
+        headers: Names and values, in order.
+
+    Returns:
+        One `Name: value` line each, every one ended by CR LF.
+    """
+    block = b"".join([b"%b: %b\r\n" % field for field in headers])
+    if block.count(b"\r") != len(headers) or block.count(b"\n") != len(headers):
+        block = b"".join([b"%b: %b\r\n" % (_one_line(name), _one_line(value)) for name, value in headers])
+    return block
+
+
+def _one_line(part: bytes) -> bytes:
+    return b" ".join(part.splitlines())
+
+
+def chunk(data: bytes) -> bytes:
+    """Frame data as one chunk of the chunked transfer coding; no data is no chunk, as an empty one would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+class McpRequest(server.Request):
+    """A request that is answered at once, or whose response becomes a stream.
+
+    Args:
+        channel: The connection that it came on.
+        queued: Ignored; Twisted passes it to request factories that it does not know.
+    """
+
+    site: McpSite
+    channel: McpChannel | None
+    defaultContentType = b"text/plain; charset=utf-8"
+    _log = Logger()
+
+    # Each of these costs as much as a good part of a whole request, and only the stock path of Klein reads them.
+    requestHeaders = _lazy(lambda self: self._make_request_headers())
+    responseHeaders = _lazy(lambda self: Headers({b"Date": [self.site.date]}))
+    received_cookies = _lazy(lambda self: self._make_cookies())
+    cookies = _lazy(lambda self: [])
+    notifications = _lazy(lambda self: [])
+    content = _lazy(lambda self: BytesIO(self.body))
+    args = _lazy(lambda self: http.parse_qs(self.query, True))
+    prepath = _lazy(lambda self: [])
+    postpath = _lazy(lambda self: [unquote_to_bytes(part) for part in self.path[1:].split(b"/")])
+    _adapterCache = _lazy(lambda self: {})
+
+    lost = False
+    streaming = False
+    query = b""
+    queued = False
+    _watcher: ConnectionWatcher | None = None
+    _told_to_pause = False
+    _loss: Failure | None = None
+    _body: bytes | bytearray = b""
+
+    def __init__(self, channel: McpChannel, queued: object = None) -> None:
+        # Not the inherited one: it asks the kernel for two addresses and builds what _lazy builds above.
+        self.channel = channel
+        self.site = channel.site
+        self.transport = channel.transport
+        self.client = channel.peer
+        self.host = channel.host
+        self.fields: dict[bytes, bytes] = {}
+        self.repeated: list[tuple[bytes, bytes]] = []
+
+    # What came in
+
+    @property
+    def body(self) -> bytes:
+        """The whole body; empty once a stream has started."""
+        return bytes(self._body)
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of a header.
+
+        Args:
+            name: The name in lower case.
+
+        Returns:
+            The value, or None if it was not sent. After `start_stream` all headers are forgotten.
+        """
+        return self.fields.get(name)
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        """Return all values of a header, in the order in which they were sent.
+
+        Args:
+            name: The name in lower case.
+        """
+        first = self.fields.get(name)
+        return [] if first is None else [first, *(value for other, value in self.repeated if other == name)]
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        """Keep a header that the channel read; the name is in lower case."""
+        if name in self.fields:
+            self.repeated.append((name, value))
+        else:
+            self.fields[name] = value
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Count the body while it arrives (trap T1: Twisted counts nothing, and opens a file for a chunked body)."""
+        channel = self.channel
+        if channel is None:
+            return
+        if not self._body:
+            self._body = data
+        elif isinstance(self._body, bytes):
+            self._body = bytearray(self._body) + data
+        else:
+            self._body += data
+        if len(self._body) > self.site.limits.body:
+            channel.refuse_body()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Start to work on the request, now that all of it is here."""
+        self.method, self.uri, self.clientproto = command, path, version
+        self.path, _, self.query = path.partition(b"?")
+        self.process()
+
+    def process(self) -> None:
+        """Let the resource of the site render; it is a leaf, so nothing is looked up by path segments."""
+        try:
+            self.render(self.site.resource)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def render(self, resrc: resource.IResource) -> None:
+        """Render a resource; twisted.web answers an unsupported method and a wrong result in HTML."""
+        try:
+            result = resrc.render(self)
+        except resource.UnsupportedMethod as error:
+            allowed = b", ".join(error.allowedMethods)
+            self.refuse(http.NOT_ALLOWED, "This method is not allowed here.", [(b"Allow", allowed)])
+            return
+        if isinstance(result, bytes):
+            self.answer_bytes(result)
+        elif result is not server.NOT_DONE_YET:
+            raise TypeError(f"A resource rendered {type(result).__name__} instead of bytes.")
+
+    # The whole answer at once
+
+    def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """Answer with one write, and finish.
+
+        Args:
+            status: The HTTP status.
+            headers: All headers but `Date`, `Content-Length` and `Connection`, which are added.
+            body: The whole body; only its length is told for HEAD.
+        """
+        channel = self._ready()
+        if channel is None:
+            return
+        ending = b"Connection: close\r\n" if not channel.persistent else b""
+        if status not in NO_BODY:
+            ending += b"Content-Length: %d\r\n" % len(body)
+        sent = b"" if self.method == b"HEAD" or status in NO_BODY else body
+        self.startedWriting = 1
+        self.code = status
+        channel.send(b"%b%b%b\r\n%b" % (self.site.head(status), encode_headers(headers), ending, sent))
+        self._finished()
+
+    def answer_bytes(self, body: bytes) -> None:
+        """Answer as a twisted.web handler does: with `setResponseCode`, `setHeader` and a returned body."""
+        if self.startedWriting:
+            self.write(body)
+            self.finish()
+            return
+        if self.cookies:
+            self.responseHeaders.setRawHeaders(b"Set-Cookie", self.cookies)
+        if body and not self.responseHeaders.hasHeader(b"Content-Type"):
+            self.responseHeaders.setRawHeaders(b"Content-Type", [self.defaultContentType])
+        own = (b"Date", b"Content-Length", b"Connection")
+        fields = [(n, v) for n, values in self.responseHeaders.getAllRawHeaders() if n not in own for v in values]
+        self.answer(self.code, fields, body)
+
+    def refuse(self, status: int, sentence: str, headers: HeaderList = ()) -> None:
+        """Answer in the words of the site's `refusal`.
+
+        Args:
+            status: The HTTP status.
+            sentence: What was wrong, for the client.
+            headers: Further headers.
+        """
+        own, body = self.site.refusal(status, sentence)
+        self.answer(status, [*own, *headers], body)
+
+    # A stream
+
+    def start_stream(self, status: int, headers: HeaderList, data: bytes = b"") -> None:
+        """Send the head, and the first data if there is some, with one write.
+
+        The headers and the body of the request are forgotten, as a stream can be open for a long time.
+
+        Args:
+            status: The HTTP status.
+            headers: All headers but `Date`, `Connection` and `Transfer-Encoding`, which are added.
+            data: The first data, not framed.
+        """
+        channel = self._ready()
+        if channel is None:
+            return
+        self.startedWriting = 1
+        self.streaming = True
+        self.code = status
+        self.chunked = int(self.clientproto == b"HTTP/1.1" and self.method != b"HEAD")
+        framing = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
+        if not channel.persistent:
+            framing += b"Connection: close\r\n"
+        self._forget_input()
+        channel.send(b"%b%b%b\r\n%b" % (self.site.head(status), encode_headers(headers), framing, self._frame(data)))
+        if channel.behind:
+            self.reader_behind()
+
+    def send(self, data: bytes) -> None:
+        """Send data on the stream as one write.
+
+        Args:
+            data: Bytes, not framed.
+        """
+        channel = self.channel
+        if channel is None or self.lost or not self.streaming or not data:
+            return
+        if self.chunked:
+            channel.send(b"%x\r\n%b\r\n" % (len(data), data))
+        elif self.method != b"HEAD":
+            channel.send(data)
+
+    def end_stream(self, data: bytes = b"") -> None:
+        """Send the last data together with the end of the body, and finish.
+
+        Args:
+            data: Bytes, not framed.
+        """
+        channel = self.channel
+        if channel is None or self.lost or not self.streaming:
+            return
+        last = self._frame(data) + (LAST_CHUNK if self.chunked else b"")
+        if last:
+            channel.send(last)
+        self._finished()
+
+    def abort(self) -> None:
+        """Drop the connection at once. The watcher still hears of the loss, when the transport has done it."""
+        channel = self.channel
+        if channel is None or self.lost:
+            return
+        self.lost = True
+        channel.abort()
+
+    def _frame(self, data: bytes) -> bytes:
+        if self.chunked:
+            return chunk(data)
+        return b"" if self.method == b"HEAD" else data
+
+    def _ready(self) -> McpChannel | None:
+        """The channel, if a head can be sent now. A second head would be a fault of ours, and ends the connection."""
+        if self.channel is None or self.lost:
+            return None
+        if self.startedWriting:
+            self._log.error("A response was started twice on {method!r}.", method=self.method)
+            self.abort()
+            return None
+        return self.channel
+
+    def _forget_input(self) -> None:
+        self.fields = {}
+        self.repeated = []
+        self._body = b""
+
+    def _finished(self) -> None:
+        channel, self.channel = self.channel, None
+        self.finished = 1
+        self._watcher = None
+        if channel is not None:
+            channel.requestDone(self)
+        if "notifications" in self.__dict__:
+            waiting, self.notifications = self.notifications, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    # What the channel tells
+
+    def watch(self, watcher: ConnectionWatcher) -> None:
+        """Tell a watcher how the client is doing, until the response is finished.
+
+        Args:
+            watcher: Called synchronously by the channel. If the client has gone already, it is told so at once.
+        """
+        if self._loss is not None:
+            watcher.connection_lost(self._loss)
+        elif self.channel is not None:
+            self._watcher = watcher
+
+    def reader_behind(self) -> None:
+        """The transport's buffer is full."""
+        if self.streaming and self._watcher is not None and not self._told_to_pause:
+            self._told_to_pause = True
+            self._watcher.pause()
+
+    def reader_caught_up(self) -> None:
+        """The transport's buffer is empty again."""
+        if self._watcher is not None and self._told_to_pause:
+            self._told_to_pause = False
+            self._watcher.resume()
+
+    def input_ended(self) -> None:
+        """The client shut down its sending half."""
+        if self._watcher is not None:
+            self._watcher.input_ended()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone; said once, to the watcher first and then to those who used `notifyFinish`."""
+        self.lost = self._disconnected = True
+        self._loss = reason
+        self.channel = None
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            try:
+                watcher.connection_lost(reason)
+            except Exception:
+                self._log.failure("A watcher failed when it was told that its client had gone.")
+        if "notifications" in self.__dict__:
+            waiting, self.notifications = self.notifications, []
+            for deferred in waiting:
+                deferred.errback(reason)
+
+    # The interface of twisted.web, made safe (trap T4)
+
+    def notifyFinish(self) -> Deferred[None]:
+        """Like the inherited one, but fires at once if it is asked for too late; Twisted's never fires then."""
+        if self.finished:
+            return succeed(None)
+        if self.lost:
+            return fail(self._loss or Failure(ConnectionLost()))
+        return super().notifyFinish()
+
+    def write(self, data: bytes) -> None:
+        """Like the inherited one, silent after the end."""
+        if self.channel is None or self.lost:
+            return
+        if not self.startedWriting and not self.channel.persistent:
+            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        super().write(data)
+
+    def finish(self) -> None:
+        """Like the inherited one, silent after the end."""
+        if self.streaming:
+            self.end_stream()
+        elif self.channel is not None and not self.lost:
+            super().finish()
+
+    def _cleanup(self) -> None:
+        if self.producer is not None:
+            self.unregisterProducer()
+        self._finished()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Like the inherited one; a producer that comes after the end is stopped."""
+        if self.channel is None or self.lost:
+            producer.stopProducing()
+        else:
+            super().registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Like the inherited one, silent after the end."""
+        if self.channel is not None:
+            self.channel.unregisterProducer()
+        self.producer = None
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Log a failure and answer 500, or break the response off if it has begun; Twisted writes HTML."""
+        self._log.failure("A request failed.", failure=reason)
+        if self.startedWriting:
+            self.abort()
+        else:
+            self.refuse(http.INTERNAL_SERVER_ERROR, "Internal error.")
+        return reason
+
+    def getRequestHostname(self) -> bytes:
+        """Like the inherited one, but does not fail on a UNIX socket, whose address has no host."""
+        host = self.header(b"host")
+        return http._hostHeaderExpression.match(host).group("host") if host else b"localhost"
+
+    def _make_request_headers(self) -> Headers:
+        headers = Headers()
+        for name, value in [*self.fields.items(), *self.repeated]:
+            headers.addRawHeader(name, value)
+        return headers
+
+    def _make_cookies(self) -> dict[bytes, bytes]:
+        self.received_cookies = {}
+        self.parseCookies()
+        received: dict[bytes, bytes] = self.received_cookies
+        return received
