@@ -40,19 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--revision", choices=sorted(FLOORS), action="append", help="only this requirement set")
     options = parser.parse_args(arguments)
     revisions = options.revision or sorted(FLOORS)
-    with tempfile.TemporaryDirectory(prefix="mcpserve-conformance-") as scratch:
-        with _target(options.url, Path(scratch)) as url:
-            runs = {revision: run_suite(url, revision, Path(scratch)) for revision in revisions}
+    with tempfile.TemporaryDirectory(prefix="mcpserve-conformance-") as scratch, _target(options.url, scratch) as url:
+        runs = {revision: run_suite(url, revision, Path(scratch)) for revision in revisions}
     return _report(runs)
 
 
 @contextmanager
-def _target(url: str | None, scratch: Path) -> Iterator[str]:
+def _target(url: str | None, scratch: str) -> Iterator[str]:
     if url is not None:
         yield url
         return
     port = free_port()
-    with running(command(port), f"http://127.0.0.1:{port}/mcp", scratch / "server.log") as server:
+    with running(command(port), f"http://127.0.0.1:{port}/mcp", Path(scratch, "server.log")) as server:
         yield server.url
         _still_there(server)
 

@@ -18,7 +18,7 @@ HOLLOW = "nothing-passed"
 """Stands for the check that fails when a scenario has no success of its own."""
 
 WIRE_SCHEMA = "wire-schema-valid"
-"""The suite adds this check to most scenarios; that what was said is well formed does not show that anything was done."""
+"""The suite adds this check to most scenarios; well-formed messages do not show that anything was done."""
 
 RESULT_DIRECTORY = re.compile(r"server-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 

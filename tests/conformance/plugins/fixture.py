@@ -1,8 +1,8 @@
 """The tools that the official conformance suite calls, as an mcpserve plugin.
 
-The suite fixes the names and what each must do; `test_simple_text` stands first because its header scenario calls the first
-tool of the list without arguments. Tools that need resources, prompts, subscriptions, elicitation, sampling or tasks join
-when the server serves those.
+The suite fixes the names and what each must do; `test_simple_text` stands first because its header scenario calls the
+first tool of the list without arguments. Tools that need resources, prompts, subscriptions, elicitation, sampling or
+tasks join when the server serves those.
 """
 
 from __future__ import annotations
