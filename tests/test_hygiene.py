@@ -18,66 +18,83 @@ import pytest
 class Spilt(Exception):
     pass
 
+def log_a_failure():
+    try:
+        raise Spilt
+    except Spilt:
+        Logger().failure("milk")
+
 """
 
-FAULTS = {
-    "a failure is logged": (
-        "def test_it():\n    try:\n        raise Spilt\n    except Spilt:\n        Logger().failure('milk')\n",
-        "*unexpected failures*",
-    ),
-    "a failed Deferred is dropped": ("def test_it():\n    fail(Spilt())\n", "*unexpected failures*"),
-    "a delayed call stays": ("def test_it():\n    reactor.callLater(60, print)\n", "*left these in the reactor*"),
-    "a port stays open": (
-        "def test_it():\n    reactor.listenTCP(0, Factory(), interface='127.0.0.1')\n",
-        "*left these in the reactor*",
-    ),
-    "a coroutine hangs": (
-        "@pytest.mark.deadline(0.1)\nasync def test_it():\n    await Deferred()\n",
-        "*TimeoutError*",
-    ),
-    "a Deferred never fires": (
-        "@pytest.mark.deadline(0.1)\ndef test_it():\n    return Deferred()\n",
-        "*TimeoutError*",
-    ),
+FAULTS = """
+def test_logged_failure():
+    log_a_failure()
+
+def test_dropped_deferred():
+    fail(Spilt())
+
+def test_delayed_call():
+    reactor.callLater(60, print)
+
+def test_open_port():
+    reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+
+@pytest.mark.deadline(0.1)
+async def test_hanging_coroutine():
+    await Deferred()
+
+@pytest.mark.deadline(0.1)
+def test_silent_deferred():
+    return Deferred()
+
+def test_flush_of_another_type(flush_logged_errors):
+    log_a_failure()
+    assert flush_logged_errors(KeyError) == []
+"""
+
+COMPLAINTS = {
+    "ERROR*test_logged_failure*unexpected failures*",
+    "ERROR*test_dropped_deferred*unexpected failures*",
+    "ERROR*test_delayed_call*left these in the reactor*",
+    "ERROR*test_open_port*left these in the reactor*",
+    "FAILED*test_hanging_coroutine*TimeoutError*",
+    "FAILED*test_silent_deferred*TimeoutError*",
+    "ERROR*test_flush_of_another_type*unexpected failures*",
 }
 
+VIRTUES = """
+def test_expected_failures(flush_logged_errors):
+    fail(Spilt())
+    assert len(flush_logged_errors(Spilt)) == 1
 
-def _run(pytester: pytest.Pytester, test: str) -> pytest.RunResult:
+def test_call_that_comes_due():
+    reactor.callLater(0.05, lambda: None)
+
+async def test_coroutine():
+    done = Deferred()
+    reactor.callLater(0, done.callback, None)
+    await done
+"""
+
+
+def _run(pytester: pytest.Pytester, tests: str) -> pytest.RunResult:
     pytester.makeconftest(CONFTEST.read_text())
     pytester.makeini("[pytest]\nmarkers = deadline(seconds): patience\n")
-    pytester.makepyfile(HEADER + test)
+    pytester.makepyfile(HEADER + tests)
     # In a process of its own: there is one reactor in each, and this test stands in ours.
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=30)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=60)
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_a_silent_fault_fails(pytester: pytest.Pytester, fault: str) -> None:
-    """What Twisted lets pass in silence fails the test, and the report says what it was."""
-    test, complaint = FAULTS[fault]
-    result = _run(pytester, test)
+def test_silent_faults_fail(monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester) -> None:
+    """What Twisted lets pass in silence fails the test that did it, and no other one."""
+    monkeypatch.setenv("COLUMNS", "300")
+    result = _run(pytester, FAULTS)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines([complaint])
+    for complaint in COMPLAINTS:
+        result.stdout.fnmatch_lines([complaint])
+    result.assert_outcomes(passed=5, failed=2, errors=5)
 
 
-def test_expected_failures_are_forgiven(pytester: pytest.Pytester) -> None:
-    """A logged failure that the test takes out with `flush_logged_errors` does not fail it."""
-    result = _run(
-        pytester,
-        "def test_it(flush_logged_errors):\n    fail(Spilt())\n    assert len(flush_logged_errors(Spilt)) == 1\n",
-    )
-    result.assert_outcomes(passed=1)
-
-
-def test_a_flush_takes_only_its_types(pytester: pytest.Pytester) -> None:
-    """Flushing one type leaves failures of another type unexpected."""
-    result = _run(
-        pytester,
-        "def test_it(flush_logged_errors):\n    fail(Spilt())\n    assert flush_logged_errors(KeyError) == []\n",
-    )
-    result.assert_outcomes(passed=1, errors=1)
-
-
-def test_a_socket_that_closes_in_time_is_clean(pytester: pytest.Pytester) -> None:
-    """A delayed call that comes due right after the test is no leftover."""
-    result = _run(pytester, "def test_it():\n    reactor.callLater(0.05, lambda: None)\n")
-    result.assert_outcomes(passed=1)
+def test_clean_tests_pass(pytester: pytest.Pytester) -> None:
+    """Failures that the test expected, and what ends by itself right after it, are forgiven."""
+    _run(pytester, VIRTUES).assert_outcomes(passed=3)
