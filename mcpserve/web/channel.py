@@ -2,8 +2,9 @@
 
 What this file guarantees:
 
-1. A connection is in one phase at a time, and a phase that can last for ever has a deadline. The site looks at all deadlines once a
-   second; there is no timer per request, and bytes that arrive do not push a deadline away (trap T3).
+1. A connection is in one phase at a time, and a phase that can last for ever has a deadline. The site looks at all
+   deadlines once a second; there is no timer per request, and bytes that arrive do not push a deadline away (trap
+   T3).
 
        IDLE        no byte of a request has come      idle_timeout; write_stall while the answers before are not read
        HEAD        request line and headers           header_timeout -> 408
@@ -13,28 +14,32 @@ What this file guarantees:
                    throw away what still comes in
        CLOSING     buffered output is being flushed   write_stall -> abort
 
-2. A client that shuts down only its sending half is not gone: its response goes on (Twisted takes EOF for a disconnect). A client
-   that is really gone is found within milliseconds of the next write, by asking the kernel for the state of the connection.
-3. While a response is running the connection is read all the time, so that its end is noticed. What comes in then is dropped, and
-   the connection is not used again (trap T2: Twisted buffers 16 KiB, then stops to read and is blind to a disconnect).
-4. A request that is refused while it still arrives gets its answer: our sending half is closed and the rest of the input is thrown
-   away for a while, because closing with unread input makes the kernel reset the connection and lose the answer.
-5. A reader that is behind pauses the response once and resumes it once (trap T10), and pauses the reading of further requests.
+2. A client that shuts down only its sending half is not gone: its response goes on (Twisted takes EOF for a
+   disconnect). A client that is really gone is found within milliseconds of the next write, by asking the kernel for
+   the state of the connection.
+3. While a response is running the connection is read all the time, so that its end is noticed. What comes in then is
+   dropped, and the connection is not used again (trap T2: Twisted buffers 16 KiB, then stops to read and is blind to
+   a disconnect).
+4. A request that is refused while it still arrives gets its answer: our sending half is closed and the rest of the
+   input is thrown away for a while, because closing with unread input makes the kernel reset the connection and lose
+   the answer.
+5. A reader that is behind pauses the response once and resumes it once (trap T10), and pauses the reading of further
+   requests.
 
 Under TLS an EOF means that the client has gone: Twisted's TLS wrapper can't deliver a half-close.
 
-Parsing is Twisted's `HTTPChannel`; what is overridden says which trap it avoids. The site knows a channel only as a `SiteChannel`,
-so that a lighter one can take its place.
+Parsing is Twisted's `HTTPChannel`; what is overridden says which trap it avoids. The site knows a channel only as a
+`SiteChannel`, so that a lighter one can take its place.
 """
 
 from __future__ import annotations
 
 import re
 import socket
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet import interfaces, tcp
-from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.protocols import basic
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -62,7 +67,8 @@ TCP_CLOSE = 7
 LENGTH_DIGITS = 19
 
 # RFC 9110, 7.2 and RFC 3986, 3.2.2. Labels are at most 63 bytes long, or Werkzeug can't encode the name.
-HOST = re.compile(rb"(?:[\w~!$&'()*+,;=%-]{1,63}(?:\.[\w~!$&'()*+,;=%-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{0,5})?", re.ASCII)
+LABEL = rb"[\w~!$&'()*+,;=%-]{1,63}"
+HOST = re.compile(rb"(?:%b(?:\.%b)*\.?|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{0,5})?" % (LABEL, LABEL), re.ASCII)
 ABSOLUTE = re.compile(rb"https?://([^/?#]+)(.*)", re.IGNORECASE)
 
 _names: dict[bytes, bytes] = {}
@@ -86,19 +92,23 @@ def field_name(name: bytes) -> bytes | None:
 def send_now(transport: Any, data: bytes) -> None:
     """Write to a transport, through the socket itself if nothing is queued before.
 
-    `transport.write` costs two `epoll_ctl` and a turn of the reactor for what is nearly always one `send`. Everything that is not a
-    plain TCP connection of Twisted's (TLS, UNIX, memory), and every error, is left to `transport.write`.
+    `transport.write` costs two `epoll_ctl` and a turn of the reactor for what is nearly always one `send`. Everything
+    that is not a plain TCP connection of Twisted's (TLS, UNIX, memory), and every error, is left to `transport.write`.
     """
-    if type(transport) is tcp.Server and transport.connected and not transport.TLS:
-        if not (transport._tempDataLen or transport.dataBuffer or transport.disconnecting or transport._writeDisconnecting):
-            try:
-                sent = transport.socket.send(data)
-            except OSError:
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
+    if type(transport) is tcp.Server and transport.connected and not transport.TLS and not _has_plans(transport):
+        try:
+            sent = transport.socket.send(data)
+        except OSError:
+            sent = 0
+        if sent == len(data):
+            return
+        data = data[sent:]
     transport.write(data)
+
+
+def _has_plans(transport: tcp.Server) -> bool:
+    ending = transport.disconnecting or transport._writeDisconnecting
+    return bool(transport._tempDataLen or transport.dataBuffer or ending)
 
 
 class SiteChannel(Protocol):
@@ -116,14 +126,22 @@ class SiteChannel(Protocol):
         """Close now or as soon as the response is finished."""
 
 
+_HTTPChannel: Any = http.HTTPChannel  # it has no types
+
+
 @implementer(interfaces.IHalfCloseableProtocol)
-class McpChannel(http.HTTPChannel):
+class McpChannel(_HTTPChannel):  # type: ignore[misc]
     """A connection of an `McpSite`.
 
     Args:
         site: The site, for its limits, its clock and its refusals.
     """
 
+    requests: list[McpRequest]
+    transport: Any
+    _path: bytes
+    _dataBuffer: list[bytes]
+    _waitingForTransport: bool
     timeOut = None
     requestFactory = McpRequest
     deadline = 0.0
@@ -150,7 +168,7 @@ class McpChannel(http.HTTPChannel):
     @property
     def behind(self) -> bool:
         """Whether the reader is behind: the transport has asked us to pause."""
-        return bool(self._waitingForTransport)
+        return self._waitingForTransport
 
     def _enter(self, phase: int, seconds: float) -> None:
         self.phase = phase
@@ -183,10 +201,10 @@ class McpChannel(http.HTTPChannel):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Answer 431; Twisted closes without a word."""
-        self.refuse(http.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request line or a header is too long.")
+        self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request line or a header is too long.")
 
     def headerReceived(self, line: bytes) -> bool:
-        """Keep one header. Unlike the inherited one it does not build a `Headers`, and limits the digits of a length."""
+        """Keep one header. Unlike the inherited one, build no `Headers`, and limit the digits of a length."""
         name, colon, value = line.partition(b":")
         known = field_name(name)
         value = value.strip(b" \t")
@@ -214,7 +232,7 @@ class McpChannel(http.HTTPChannel):
         self.persistent = self._may_persist(request)
         self._enter(BODY, self.site.limits.body_timeout)
         if not self._target_is_valid(request):
-            self.refuse(http.BAD_REQUEST, "The request target or the Host header is missing, repeated or malformed.")
+            self.refuse(HTTPStatus.BAD_REQUEST, "The request target or the Host header is not valid.")
         elif self.length is not None and self.length > self.site.limits.body:
             self.refuse_body()
         elif request.header(b"expect") is not None:
@@ -227,9 +245,9 @@ class McpChannel(http.HTTPChannel):
         return connection is None or b"close" not in [part.strip() for part in connection.lower().split(b",")]
 
     def _target_is_valid(self, request: McpRequest) -> bool:
-        # RFC 9112, 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a
-        # Host header field and to any request message that contains more than one Host header field line or a Host header
-        # field with an invalid field value."
+        # RFC 9112, 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
+        # that lacks a Host header field and to any request message that contains more than one Host header field line
+        # or a Host header field with an invalid field value."
         hosts = request.header_values(b"host")
         if len(hosts) > 1 or (not hosts and self._version == b"HTTP/1.1") or (hosts and not HOST.fullmatch(hosts[0])):
             return False
@@ -265,14 +283,14 @@ class McpChannel(http.HTTPChannel):
     def _respondToBadRequestAndDisconnect(self) -> None:
         """Twisted's parser calls this for whatever it dislikes, and for heads that are too large."""
         if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
-            self.refuse(http.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too many or too large.")
+            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too many or too large.")
         else:
-            self.refuse(http.BAD_REQUEST, "The request is not well-formed HTTP/1.1.")
+            self.refuse(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP/1.1.")
 
     def refuse_body(self) -> None:
         """Refuse a body that is, or says that it will be, too large."""
         limit = self.site.limits.body
-        self.refuse(http.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than the {limit} bytes that are allowed here.")
+        self.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes.")
 
     def refuse(self, status: int, sentence: str) -> None:
         """Answer a request that has not arrived as a whole, then linger.
@@ -301,7 +319,7 @@ class McpChannel(http.HTTPChannel):
         self._networkProducer.unregisterProducer()
         if self.input_over:
             self._close_transport()
-        elif interfaces.IHalfCloseableDescriptor.providedBy(self.transport):
+        elif hasattr(self.transport, "loseWriteConnection"):
             self.transport.loseWriteConnection()
 
     # Writing
@@ -368,7 +386,7 @@ class McpChannel(http.HTTPChannel):
     def overdue(self) -> None:
         """The deadline of the phase has passed."""
         if self.phase in (HEAD, BODY):
-            self.refuse(http.REQUEST_TIMEOUT, "The request did not arrive in time.")
+            self.refuse(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time.")
         elif self.phase == IDLE and not self._waitingForTransport:
             self._close()
         elif self.phase == LINGERING:
@@ -439,7 +457,7 @@ class McpChannel(http.HTTPChannel):
             self.abort()
 
     def _peer_has_reset(self) -> bool:
-        if TCP_INFO is None or not interfaces.ISystemHandle.providedBy(self.transport):
+        if TCP_INFO is None:
             return False
         try:
             state: int = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1)[0]
@@ -450,10 +468,7 @@ class McpChannel(http.HTTPChannel):
     def _stop_probing(self) -> None:
         probe, self._probe = self._probe, None
         if probe is not None:
-            try:
-                probe.cancel()
-            except (AlreadyCalled, AlreadyCancelled):
-                return
+            probe.cancel()
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""

@@ -2,14 +2,15 @@
 
 What this file guarantees:
 
-1. A response is written in as few writes as it has steps: `answer` is one, `start_stream`, `send` and `end_stream` are one each.
+1. A response is written in as few writes as it has steps: `answer` is one, `start_stream`, `send` and `end_stream`
+   are one each.
 2. After the response is finished or the client has gone, every sending method is a silent no-op. Twisted raises
    `RuntimeError` from `finish` and `AttributeError` from `registerProducer` there (trap T4).
-3. A watcher hears of the loss of the client exactly once, in the reactor turn in which the transport reports it, and is never
-   told to pause or to resume twice in a row (trap T10).
+3. A watcher hears of the loss of the client exactly once, in the reactor turn in which the transport reports it, and
+   is never told to pause or to resume twice in a row (trap T10).
 4. A body lives in memory only and never outgrows the limit of the site; Twisted would spool it to a file (trap T1).
-5. What stock Twisted and Klein read from a request (`requestHeaders`, `content`, `args`, `postpath`, ...) is there, but is made only
-   when somebody asks for it.
+5. What stock Twisted and Klein read from a request (`requestHeaders`, `content`, `args`, `postpath`, ...) is there,
+   but is made only when somebody asks for it.
 6. Nothing that this layer says on its own is HTML.
 """
 
@@ -24,8 +25,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import http, resource, server
+from twisted.web import http, server
+from twisted.web.error import UnsupportedMethod
 from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource
 
 if TYPE_CHECKING:
     from mcpserve.web.channel import McpChannel
@@ -50,7 +53,7 @@ class ConnectionWatcher(Protocol):
         """The reader has caught up. Follows a `pause`, never another `resume`."""
 
     def input_ended(self) -> None:
-        """The client shut down its sending half. It may still read, or may be gone: writing anything brings that to light."""
+        """The client shut down its sending half. It may still read, or be gone: writing something shows which."""
 
 
 class _Lazy:
@@ -95,11 +98,14 @@ def _one_line(part: bytes) -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """Frame data as one chunk of the chunked transfer coding; no data is no chunk, as an empty one would end the body."""
+    """Frame data as one chunk of the chunked transfer coding; no data is no chunk, as that would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-class McpRequest(server.Request):
+_Request: Any = server.Request  # it has no types
+
+
+class McpRequest(_Request):  # type: ignore[misc]
     """A request that is answered at once, or whose response becomes a stream.
 
     Args:
@@ -124,6 +130,7 @@ class McpRequest(server.Request):
     postpath = _lazy(lambda self: [unquote_to_bytes(part) for part in self.path[1:].split(b"/")])
     _adapterCache = _lazy(lambda self: {})
 
+    producer: Any = None
     lost = False
     streaming = False
     query = b""
@@ -204,11 +211,11 @@ class McpRequest(server.Request):
         except Exception:
             self.processingFailed(Failure())
 
-    def render(self, resrc: resource.IResource) -> None:
+    def render(self, resrc: IResource) -> None:
         """Render a resource; twisted.web answers an unsupported method and a wrong result in HTML."""
         try:
             result = resrc.render(self)
-        except resource.UnsupportedMethod as error:
+        except UnsupportedMethod as error:
             allowed = b", ".join(error.allowedMethods)
             self.refuse(http.NOT_ALLOWED, "This method is not allowed here.", [(b"Allow", allowed)])
             return
@@ -412,7 +419,8 @@ class McpRequest(server.Request):
             return succeed(None)
         if self.lost:
             return fail(self._loss or Failure(ConnectionLost()))
-        return super().notifyFinish()
+        waiting: Deferred[None] = super().notifyFinish()
+        return waiting
 
     def write(self, data: bytes) -> None:
         """Like the inherited one, silent after the end."""
@@ -424,10 +432,10 @@ class McpRequest(server.Request):
 
     def finish(self) -> None:
         """Like the inherited one, silent after the end."""
-        if self.streaming:
-            self.end_stream()
-        elif self.channel is not None and not self.lost:
+        if not self.streaming and self.channel is not None and not self.lost:
             super().finish()
+        else:
+            self.end_stream()
 
     def _cleanup(self) -> None:
         if self.producer is not None:
@@ -458,8 +466,8 @@ class McpRequest(server.Request):
 
     def getRequestHostname(self) -> bytes:
         """Like the inherited one, but does not fail on a UNIX socket, whose address has no host."""
-        host = self.header(b"host")
-        return http._hostHeaderExpression.match(host).group("host") if host else b"localhost"
+        host: bytes = super().getRequestHostname() if self.header(b"host") else b"localhost"
+        return host
 
     def _make_request_headers(self) -> Headers:
         headers = Headers()

@@ -2,15 +2,17 @@
 
 What this file guarantees:
 
-1. Routes are declared on a Klein app and nowhere else; Werkzeug is asked at construction which endpoint an exact method and path lead
-   to, so that both ways agree by construction.
+1. Routes are declared on a Klein app and nowhere else; Werkzeug is asked at construction which endpoint an exact
+   method and path lead to, so that both ways agree by construction.
 2. An exact match that takes the request over (`NOT_DONE_YET`) or returns text costs a look-up in a dictionary.
-3. All else is Klein's: 404, 405, variable routes, redirects; and also the outcome of an exact match that is a Deferred, a coroutine, a
-   failure, a resource or a template. It is handed to `KleinResource.render`, so error handlers work as they always do.
-4. What no error handler of the app wants is answered in the words of the site; Werkzeug and Twisted would answer in HTML.
+3. All else is Klein's: 404, 405, variable routes, redirects; and also the outcome of an exact match that is a
+   Deferred, a coroutine, a failure, a resource or a template. It is handed to `KleinResource.render`, so error
+   handlers work as they always do.
+4. What no error handler of the app wants is answered in the words of the site; Werkzeug and Twisted would answer in
+   HTML.
 
-Klein itself does not know `NOT_DONE_YET` and would finish the request; here it does, on both ways (trap T5: Klein cancels what an endpoint
-returned when the client is lost; who takes the request over decides on its own).
+Klein itself does not know `NOT_DONE_YET` and would finish the request; here it does, on both ways (trap T5: Klein
+cancels what an endpoint returned when the client is lost; who takes the request over decides on its own).
 """
 
 from __future__ import annotations
@@ -19,15 +21,13 @@ from typing import Any
 
 from klein import Klein
 from klein.resource import KleinResource
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
 from mcpserve.web.request import McpRequest
-
-_NOT_CALLED = object()
 
 
 def compile_routes(app: Klein) -> dict[tuple[bytes, bytes], str]:
@@ -55,21 +55,23 @@ def compile_routes(app: Klein) -> dict[tuple[bytes, bytes], str]:
 class _Outcome:
     """Stands in for the app while Klein processes what an endpoint that was called already has come to."""
 
-    def __init__(self, app: Klein, outcome: object) -> None:
+    def __init__(self, app: Klein, outcome: Deferred[Any] | None) -> None:
         self._app = app
         self._outcome = outcome
         self.url_map: Map = app.url_map
         self.endpoints = app.endpoints
         self._error_handlers = [*app._error_handlers, ([HTTPException], _refuse)]
-        self.execute_error_handler = app.execute_error_handler
 
-    def execute_endpoint(self, endpoint: str, request: McpRequest, **values: Any) -> Deferred[object]:
+    def execute_endpoint(self, endpoint: str, request: McpRequest, **values: Any) -> Deferred[Any]:
         """Return the outcome, or else call the endpoint; either way Klein gets to see only what it knows."""
-        if self._outcome is _NOT_CALLED:
-            called = maybeDeferred(self._app.execute_endpoint, endpoint, request, **values)
-        else:
-            called = maybeDeferred(lambda: self._outcome)
-        return called.addCallback(_taken_over, request)
+        call: Any = self._app.execute_endpoint
+        outcome = self._outcome or maybeDeferred(call, endpoint, request, **values)
+        return outcome.addCallback(_taken_over, request)
+
+    def execute_error_handler(self, handler: Any, request: McpRequest, failure: Failure) -> Deferred[Any]:
+        """Call an error handler of the app, which may take the request over as well."""
+        call: Any = self._app.execute_error_handler
+        return maybeDeferred(call, handler, request, failure).addCallback(_taken_over, request)
 
 
 def _taken_over(result: object, request: McpRequest) -> object:
@@ -81,22 +83,27 @@ def _taken_over(result: object, request: McpRequest) -> object:
 
 def _refuse(instance: object, request: McpRequest, failure: Failure) -> None:
     """The last error handler: what Werkzeug raised, in the words of the site."""
-    response = failure.value.get_response({})
+    problem: Any = failure.value
+    response = problem.get_response({})
     kept = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in response.headers if n in ("Allow", "Location")]
-    request.refuse(response.status_code, failure.value.name + ".", kept)
+    request.refuse(response.status_code, problem.name + ".", kept)
 
 
-class RoutedResource(KleinResource):
+_KleinResource: Any = KleinResource  # its `render` has no type that a subclass could keep
+
+
+class RoutedResource(_KleinResource):  # type: ignore[misc]
     """The resource of a Klein app, with a short way for exact routes.
 
     Args:
         app: The app; routes that are added to it later are found by Klein, but not by the short way.
+        short_way: Whether there is one; without it Klein does everything, to the same effect.
     """
 
-    def __init__(self, app: Klein) -> None:
+    def __init__(self, app: Klein, short_way: bool = True) -> None:
         super().__init__(app)
         self._klein = app
-        self._exact = compile_routes(app)
+        self._exact = compile_routes(app) if short_way else {}
 
     def render(self, request: McpRequest) -> object:
         """Call the endpoint of an exact route, or leave the request to Klein.
@@ -109,11 +116,11 @@ class RoutedResource(KleinResource):
         """
         endpoint = self._exact.get((request.method, request.path))
         if endpoint is None:
-            return self._render_with_klein(request, _NOT_CALLED)
+            return self._render_with_klein(request, None)
         try:
-            outcome = self._klein.execute_endpoint(endpoint, request)
+            outcome: Any = self._klein.execute_endpoint(endpoint, request)
         except Exception:
-            outcome = Failure()
+            return self._render_with_klein(request, fail())
         if outcome is NOT_DONE_YET:
             return outcome
         if isinstance(outcome, str):
@@ -121,7 +128,7 @@ class RoutedResource(KleinResource):
         if isinstance(outcome, bytes):
             request.answer_bytes(outcome)
             return NOT_DONE_YET
-        return self._render_with_klein(request, outcome)
+        return self._render_with_klein(request, outcome if isinstance(outcome, Deferred) else succeed(outcome))
 
-    def _render_with_klein(self, request: McpRequest, outcome: object) -> object:
-        return KleinResource(_Outcome(self._klein, outcome)).render(request)
+    def _render_with_klein(self, request: McpRequest, outcome: Deferred[Any] | None) -> object:
+        return _KleinResource(_Outcome(self._klein, outcome)).render(request)

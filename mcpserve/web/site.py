@@ -2,16 +2,20 @@
 
 What this file guarantees:
 
-1. Limits are there by default. Twisted's are an unlimited body, 500 headers, and an idle timeout that each byte pushes away.
-2. One timer, once a second, for all deadlines of all connections (cancelling and setting timers for each request costs a tenth of it).
+1. Limits are there by default. Twisted's are an unlimited body, 500 headers, and an idle timeout that each byte
+   pushes away.
+2. One timer, once a second, for all deadlines of all connections (cancelling and setting timers for each request
+   costs a tenth of it).
 3. No access log, no session, no form parsing, no HTTP/2, no traversal of a resource tree.
-4. `drain` loses no request: an idle connection that was used is closed, a fresh one gets a second for its first request, any
-   other is closed after its response.
+4. `drain` loses no request: an idle connection that was used is closed, a fresh one gets a second for its first
+   request, any other is closed after its response.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -53,18 +57,21 @@ class HttpLimits:
     write_stall: float = 30.0
 
 
-class McpSite(server.Site):
+_Site: Any = server.Site  # it has no types
+
+
+class McpSite(_Site):  # type: ignore[misc]
     """A site with one resource.
 
     Args:
         resource: A leaf that renders every request.
         clock: The clock of all deadlines and of the `Date` header.
         limits: What one connection may cost.
-        refusal: Gives headers and body of the answers that this layer makes itself (400, 405, 408, 413, 431, 500), from the status and
-            a sentence.
+        refusal: Gives headers and body of the answers that this layer makes itself (400, 405, 408, 413, 431, 500), from
+            the status and a sentence.
     """
 
-    protocol = McpChannel
+    protocol: Callable[[McpSite], McpChannel] = McpChannel
     _log = Logger()
 
     def __init__(
@@ -83,7 +90,7 @@ class McpSite(server.Site):
         self._look_at_the_clock()
 
     def buildProtocol(self, addr: IAddress | None) -> McpChannel:
-        """Make the channel itself, not Twisted's wrapper that chooses between HTTP/1.1 and HTTP/2 and hides half-closes."""
+        """Make the channel itself, not Twisted's wrapper that looks out for HTTP/2 and hides half-closes."""
         return self.protocol(self)
 
     def acceptableProtocols(self) -> list[bytes]:
@@ -135,7 +142,7 @@ class McpSite(server.Site):
         """Return the status line and the `Date` header."""
         head = self._heads.get(status)
         if head is None:
-            reason = http.RESPONSES.get(status, b"")
+            reason = HTTPStatus(status).phrase.encode("ascii")
             head = self._heads[status] = b"HTTP/1.1 %d %b\r\nDate: %b\r\n" % (status, reason, self.date)
         return head
 
