@@ -1,0 +1,463 @@
+"""Requests and their responses: one write a step, silence after the end, and what Klein reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.error import ConnectionLost
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from mcpserve.web.request import McpRequest, chunk, encode_headers
+from mcpserve.web.site import HttpLimits
+from tests.web.memory_http import GET, JSON, Notes, Scripted, Wire, body, post, status
+
+SENDING: list[Callable[[McpRequest], object]] = [
+    lambda request: request.answer(200, JSON, b"late"),
+    lambda request: request.start_stream(200, JSON, b"late"),
+    lambda request: request.send(b"late"),
+    lambda request: request.end_stream(b"late"),
+    lambda request: request.refuse(400, "late"),
+    lambda request: request.write(b"late"),
+    lambda request: request.finish(),
+    lambda request: request.abort(),
+    lambda request: request.unregisterProducer(),
+    lambda request: request.answer_bytes(b"late"),
+]
+
+
+def test_an_answer_is_one_write() -> None:
+    """Head and body leave together, and the connection stays."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.answer(200, JSON, b"{}")
+    assert wire.transport.writes == [
+        b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 2\r\n\r\n{}"
+    ]
+    assert wire.transport.ended == []
+    assert request.finished
+
+
+def test_head_gets_the_length_without_the_body() -> None:
+    """HEAD is answered like GET, minus the body."""
+    wire = Wire()
+    request, _ = wire.request(GET.replace(b"GET", b"HEAD"))
+    request.answer(200, JSON, b"{}")
+    assert wire.transport.value().endswith(b"Content-Length: 2\r\n\r\n")
+
+
+def test_a_status_without_a_body_has_no_length() -> None:
+    """RFC 9110, 8.6: no Content-Length in a 204."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.answer(204, [], b"ignored")
+    assert b"Content-Length" not in wire.transport.value()
+    assert body(wire.transport.value()) == b""
+
+
+def test_the_last_answer_of_a_connection_says_so() -> None:
+    """`Connection: close` is answered in kind, and the connection closed."""
+    wire = Wire()
+    request, _ = wire.request(post(b"x", b"Connection: Close\r\n"))
+    request.answer(200, JSON, b"{}")
+    assert b"\r\nConnection: close\r\n" in wire.transport.value()
+    assert wire.transport.ended == ["closed"]
+
+
+def test_a_line_break_cannot_enter_a_header() -> None:
+    """A header value can't start another header, or end the head."""
+    assert encode_headers([(b"A", b"b\r\nC: d\r\n\r\n<p>")]) == b"A: b C: d  <p>\r\n"
+
+
+def test_a_stream_is_one_write_a_step() -> None:
+    """The head takes the first data with it, the end of the body takes the last."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.start_stream(200, [(b"Content-Type", b"text/event-stream")], b"first")
+    request.send(b"second")
+    request.end_stream(b"third")
+    assert wire.transport.writes == [
+        b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: text/event-stream\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n",
+        b"6\r\nsecond\r\n",
+        b"5\r\nthird\r\n0\r\n\r\n",
+    ]
+    assert wire.transport.ended == []
+
+
+def test_a_connection_serves_on_after_a_stream() -> None:
+    """A stream that ended leaves a connection that can be used."""
+    wire = Wire()
+    wire.request()[0].start_stream(200, JSON)
+    wire.requests[0].end_stream()
+    request, _ = wire.request()
+    request.answer(200, JSON, b"again")
+    assert wire.transport.writes[-1].endswith(b"again")
+
+
+def test_nothing_is_no_chunk() -> None:
+    """An empty chunk would end the body."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.start_stream(200, JSON)
+    request.send(b"")
+    assert len(wire.transport.writes) == 1
+    assert chunk(b"") == b""
+
+
+def test_a_stream_to_http_1_0_ends_with_the_connection() -> None:
+    """An old client knows no chunks."""
+    wire = Wire()
+    request, _ = wire.request(b"GET / HTTP/1.0\r\n\r\n")
+    request.start_stream(200, [], b"a")
+    request.send(b"b")
+    request.end_stream(b"c")
+    assert body(wire.transport.value()) == b"abc"
+    assert b"chunked" not in wire.transport.value()
+    assert wire.transport.ended == ["closed"]
+
+
+def test_a_stream_for_head_is_its_head() -> None:
+    """HEAD never gets a body, not even a chunk."""
+    wire = Wire()
+    request, _ = wire.request(GET.replace(b"GET", b"HEAD"))
+    request.start_stream(200, [], b"a")
+    request.send(b"b")
+    request.end_stream(b"c")
+    assert body(wire.transport.value()) == b""
+    assert request.finished
+
+
+@pytest.mark.parametrize("sending", SENDING)
+def test_after_the_end_all_is_silence(sending: Callable[[McpRequest], object]) -> None:
+    """Nothing is sent and nothing raised once the response is finished (T4)."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.answer(200, JSON, b"{}")
+    sending(request)
+    assert len(wire.transport.writes) == 1
+    assert wire.transport.ended == []
+
+
+@pytest.mark.parametrize("sending", SENDING)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_after_a_loss_all_is_silence(sending: Callable[[McpRequest], object], streaming: bool) -> None:
+    """Nothing is sent and nothing raised once the client has gone (T4)."""
+    wire = Wire()
+    request, _ = wire.request()
+    if streaming:
+        request.start_stream(200, JSON)
+    wire.transport.lose()
+    sending(request)
+    assert len(wire.transport.writes) == int(streaming)
+    assert request.lost
+
+
+def test_a_producer_that_comes_too_late_is_stopped() -> None:
+    """Registering after the loss does not raise (T4); the producer hears that there is nothing to do."""
+    wire = Wire()
+    request, _ = wire.request()
+    wire.transport.lose()
+    told = []
+
+    class Producer:
+        def stopProducing(self) -> None:
+            told.append("stop")
+
+    request.registerProducer(Producer(), True)
+    assert told == ["stop"]
+
+
+def test_a_watcher_hears_of_a_loss_once() -> None:
+    """In the same turn, before those who used notifyFinish."""
+    wire = Wire()
+    request, notes = wire.request()
+    request.notifyFinish().addErrback(lambda failure: notes.told.append(failure.type.__name__))
+    wire.transport.lose()
+    assert notes.told == ["lost", "ConnectionLost"]
+
+
+def test_a_watcher_hears_nothing_after_the_end() -> None:
+    """A response that is finished has no client to lose."""
+    wire = Wire()
+    request, notes = wire.request()
+    request.answer(200, JSON, b"{}")
+    wire.transport.lose()
+    assert notes.told == []
+
+
+def test_a_watcher_that_comes_late_is_told_at_once() -> None:
+    """Whoever watches after the loss is not left waiting."""
+    wire = Wire()
+    request, _ = wire.request()
+    wire.transport.lose()
+    late = Notes()
+    request.watch(late)
+    assert late.told == ["lost"]
+
+
+def test_a_watcher_that_fails_keeps_nobody_from_hearing(flush_logged_errors: Callable[..., Any]) -> None:
+    """Its failure is logged, and notifyFinish fires."""
+
+    class Faulty(Notes):
+        def connection_lost(self, reason: object) -> None:
+            raise ValueError
+
+    wire = Wire()
+    request, _ = wire.request()
+    request.watch(Faulty())
+    heard: list[object] = []
+    request.notifyFinish().addErrback(heard.append)
+    wire.transport.lose()
+    assert len(heard) == 1
+    assert len(flush_logged_errors(ValueError)) == 1
+
+
+def test_notify_finish_is_never_too_late() -> None:
+    """Twisted's would never fire when it is asked for after the end (T4)."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.answer(200, JSON, b"{}")
+    other, _ = wire.request()
+    wire.transport.lose()
+    heard: list[object] = []
+    request.notifyFinish().addCallback(heard.append)
+    other.notifyFinish().addErrback(lambda failure: heard.append(failure.type))
+    assert heard == [None, ConnectionLost]
+
+
+def test_notify_finish_fires_at_the_end() -> None:
+    """With None, when the response is finished."""
+    wire = Wire()
+    request, _ = wire.request()
+    heard: list[object] = []
+    request.notifyFinish().addCallback(heard.append)
+    request.answer(200, JSON, b"{}")
+    assert heard == [None]
+
+
+def test_pauses_and_resumes_take_turns() -> None:
+    """The transport says at each write that it is full; the watcher hears it once (T10)."""
+    wire = Wire()
+    request, notes = wire.request()
+    request.start_stream(200, JSON)
+    for call in "pause pause resume resume pause resume".split():
+        getattr(wire.channel, call + "Producing")()
+    assert notes.told == ["pause", "resume", "pause", "resume"]
+
+
+def test_a_stream_that_starts_behind_a_slow_reader_is_paused() -> None:
+    """A pause that came before the stream is made up for when it starts."""
+    wire = Wire()
+    request, notes = wire.request()
+    wire.channel.pauseProducing()
+    assert notes.told == []
+    request.start_stream(200, JSON)
+    assert notes.told == ["pause"]
+
+
+def test_an_abort_is_a_loss() -> None:
+    """The connection is dropped, the watcher hears of it once, and nothing more is sent."""
+    wire = Wire()
+    request, notes = wire.request()
+    request.start_stream(200, JSON)
+    request.abort()
+    request.send(b"late")
+    request.abort()
+    wire.turn()
+    assert wire.transport.ended == ["aborted"]
+    assert notes.told == ["lost"]
+    assert len(wire.transport.writes) == 1
+
+
+def test_a_second_head_ends_the_connection() -> None:
+    """Two responses to one request would be read as the response to the next one."""
+    wire = Wire()
+    request, notes = wire.request()
+    request.start_stream(200, JSON)
+    request.answer(200, JSON, b"{}")
+    wire.turn()
+    assert wire.transport.ended == ["aborted"]
+    assert notes.told == ["lost"]
+
+
+def test_headers_are_found_by_their_lower_case_name() -> None:
+    """The first value, and all of them."""
+    wire = Wire()
+    request, _ = wire.request(post(b"x", b"X-One:  a \r\nx-oNE: b\r\n"))
+    assert request.header(b"x-one") == b"a"
+    assert request.header_values(b"x-one") == [b"a", b"b"]
+    assert request.header(b"x-two") is None
+    assert request.header_values(b"x-two") == []
+
+
+def test_a_stream_forgets_what_came_in() -> None:
+    """A body of megabytes is not kept for the hours that a stream may last."""
+    wire = Wire()
+    request, _ = wire.request(post(b"x" * 1000))
+    request.start_stream(200, JSON)
+    assert request.body == b""
+    assert request.header(b"host") is None
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=8), st.data())
+def test_a_body_is_whole_however_it_is_cut(parts: list[bytes], data: st.DataObject) -> None:
+    """Chunked or with a length, in whatever pieces it arrives."""
+    chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(map(chunk, parts))
+    for sent in (chunked + b"0\r\n\r\n", post(b"".join(parts))):
+        wire = Wire()
+        cut = data.draw(st.integers(0, len(sent)))
+        wire.receive(sent[:cut])
+        wire.receive(sent[cut:])
+        assert wire.requests[0].body == b"".join(parts)
+
+
+def test_what_klein_reads_is_there() -> None:
+    """The attributes of a twisted.web request, made when they are asked for."""
+    wire = Wire()
+    request, _ = wire.request(
+        b"POST /a/b%20c?d=e HTTP/1.1\r\nHost: h:80\r\nCookie: k=v\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 2\r\n\r\nhi"
+    )
+    assert request.path == b"/a/b%20c"
+    assert request.uri == b"/a/b%20c?d=e"
+    assert request.prepath == []
+    assert request.postpath == [b"a", b"b c"]
+    assert request.args == {b"d": [b"e"]}
+    assert request.content.read() == b"hi"
+    assert request.getCookie(b"k") == b"v"
+    assert request.getHeader("x-a") == "2"
+    assert request.requestHeaders.getRawHeaders(b"x-a") == [b"1", b"2"]
+    assert request.getRequestHostname() == b"h"
+    assert request.getClientAddress().host == "192.168.1.1"
+    assert request.getHost().port == 12345
+
+
+def test_a_twisted_handler_writes_as_it_always_did() -> None:
+    """`setResponseCode`, `setHeader`, `write` and `finish` work, and say when the connection closes."""
+
+    def route(request: McpRequest) -> Any:
+        request.setResponseCode(202)
+        request.setHeader(b"X-A", b"b")
+        request.write(b"one")
+        request.write(b"two")
+        request.finish()
+        return NOT_DONE_YET
+
+    wire = Wire(route)
+    answer = wire.receive(post(b"", b"Connection: close\r\n"))
+    assert status(answer) == 202
+    assert b"X-A: b\r\n" in answer
+    assert b"Connection: close\r\n" in answer
+    assert answer.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert wire.transport.ended == ["closed"]
+
+
+def test_returned_bytes_are_one_write() -> None:
+    """A resource that returns bytes gets what it set, with a length, and no HTML by default."""
+
+    def route(request: McpRequest) -> bytes:
+        request.setResponseCode(203)
+        request.addCookie(b"k", b"v")
+        return b"text"
+
+    wire = Wire(route)
+    answer = wire.receive(GET)
+    assert wire.transport.writes == [answer]
+    assert status(answer) == 203
+    assert b"Set-Cookie: k=v\r\n" in answer
+    assert b"Content-Type: text/plain; charset=utf-8\r\n" in answer
+    assert answer.endswith(b"Content-Length: 4\r\n\r\ntext")
+
+
+def test_a_twisted_producer_is_paused_and_let_go() -> None:
+    """A push producer of the stock kind hears of the transport; one that is forgotten at the end is let go of."""
+    wire = Wire()
+    request, _ = wire.request()
+    told: list[str] = []
+
+    class Producer:
+        def pauseProducing(self) -> None:
+            told.append("pause")
+
+        def resumeProducing(self) -> None:
+            told.append("resume")
+
+        def stopProducing(self) -> None:
+            told.append("stop")
+
+    request.registerProducer(Producer(), True)
+    wire.channel.pauseProducing()
+    wire.channel.resumeProducing()
+    request.finish()
+    wire.channel.pauseProducing()
+    assert told == ["pause", "resume"]
+
+
+def test_a_route_that_fails_is_answered_in_the_words_of_the_site(flush_logged_errors: Callable[..., Any]) -> None:
+    """A 500 that says nothing about the failure, and no HTML."""
+
+    def route(request: McpRequest) -> Any:
+        raise ValueError("secret")
+
+    wire = Wire(route)
+    answer = wire.receive(GET)
+    assert status(answer) == 500
+    assert body(answer) == b'{"refused": 500, "why": "Internal error."}'
+    assert len(flush_logged_errors(ValueError)) == 1
+
+
+def test_a_route_that_fails_amid_its_response_is_broken_off(flush_logged_errors: Callable[..., Any]) -> None:
+    """What was begun can't be taken back, but must not look complete."""
+
+    def route(request: McpRequest) -> Any:
+        request.start_stream(200, JSON, b"begun")
+        raise ValueError
+
+    wire = Wire(route)
+    wire.receive(GET)
+    assert wire.transport.ended == ["aborted"]
+    flush_logged_errors(ValueError)
+
+
+def test_a_resource_that_does_not_know_the_method_is_no_html() -> None:
+    """405 with Allow, in the words of the site."""
+
+    class OnlyGet(Resource):
+        isLeaf = True
+
+        def render_GET(self, request: McpRequest) -> bytes:
+            return b"got"
+
+    wire = Wire(resource=OnlyGet())
+    answer = wire.receive(post(b""))
+    assert status(answer) == 405
+    assert b"Allow: GET, HEAD\r\n" in answer or b"Allow: HEAD, GET\r\n" in answer
+    assert b"<" not in answer
+
+
+def test_a_resource_that_renders_nonsense_is_a_failure(flush_logged_errors: Callable[..., Any]) -> None:
+    """Neither bytes nor NOT_DONE_YET: 500."""
+    wire = Wire(resource=Scripted(lambda request: None))
+    assert status(wire.receive(GET)) == 500
+    assert len(flush_logged_errors(TypeError)) == 1
+
+
+def test_an_old_client_without_host_has_a_name() -> None:
+    """HTTP/1.0 over a UNIX socket has neither a Host header nor an address with a host."""
+    wire = Wire()
+    request, _ = wire.request(b"GET / HTTP/1.0\r\n\r\n")
+    assert request.getRequestHostname() == b"localhost"
+
+
+def test_a_body_that_grows_too_large_stops_growing() -> None:
+    """What comes after the refusal is not kept."""
+    wire = Wire(limits=HttpLimits(body=10))
+    wire.receive(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    answer = wire.receive(b"b\r\n01234567890\r\nb\r\n01234567890\r\n0\r\n\r\n")
+    assert status(answer) == 413
+    assert wire.requests == []
