@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 from mcpserve.web.request import McpRequest
 from mcpserve.web.site import HttpLimits, McpSite
 
+DEFAULT = HttpLimits()
 JSON = [(b"Content-Type", b"application/json")]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -128,7 +129,7 @@ class Wire:
     def __init__(
         self,
         route: Callable[[McpRequest], Any] | None = None,
-        limits: HttpLimits = HttpLimits(),
+        limits: HttpLimits = DEFAULT,
         resource: Any = None,
     ) -> None:
         self.clock = Clock()

@@ -246,7 +246,7 @@ def test_pauses_and_resumes_take_turns() -> None:
     wire = Wire()
     request, notes = wire.request()
     request.start_stream(200, JSON)
-    for call in "pause pause resume resume pause resume".split():
+    for call in ["pause", "pause", "resume", "resume", "pause", "resume"]:
         getattr(wire.channel, call + "Producing")()
     assert notes.told == ["pause", "resume", "pause", "resume"]
 

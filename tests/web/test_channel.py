@@ -1,0 +1,593 @@
+"""Connections: what is refused, what times out, and who is gone."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.web import http
+from twisted.web.server import NOT_DONE_YET
+
+from mcpserve.web.channel import McpChannel, field_name, send_now
+from mcpserve.web.request import McpRequest
+from mcpserve.web.site import HttpLimits, McpSite
+from tests.web.memory_http import DEFAULT, GET, JSON, Notes, Scripted, Wire, body, post, refusal, status
+
+HEAD = b"POST / HTTP/1.1\r\nHost: a\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def answer_ok(request: McpRequest) -> Any:
+    """A route that answers at once."""
+    request.answer(200, JSON, request.body or b"ok")
+    return NOT_DONE_YET
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"nonsense\r\n", 400),
+        (b"GET / HTTP/3.0\r\n", 400),
+        (b"G@T / HTTP/1.1\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: \xff\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: " + b"a" * 64 + b"\r\n\r\n", 400),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nName : b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: b\x00c\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: b\nX: c\r\n\r\n", 400),
+        (HEAD + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
+        (HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400),
+        (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 400),
+        (HEAD + b"Content-Length: +5\r\n\r\n", 400),
+        (HEAD + b"Content-Length: \r\n\r\n", 400),
+        (HEAD + b"Content-Length: " + b"9" * 20 + b"\r\n\r\n", 400),
+        (CHUNKED + b"x\r\n", 400),
+        (CHUNKED + b"1\r\nab", 400),
+        (HEAD + b"Content-Length: 10737418240\r\n\r\n", 413),
+        (CHUNKED + b"b\r\n01234567890\r\n", 413),
+        (HEAD + b"A: b\r\n" * 100 + b"\r\n", 431),
+        (HEAD + b"A: " + b"b" * 2000 + b"\r\n\r\n", 431),
+        (HEAD + b"A: b\r\n" + b" folded\r\n" * 200 + b"\r\n", 431),
+        (b"GET /" + b"a" * 2000, 431),
+    ],
+)
+@pytest.mark.parametrize("piecemeal", [True, False])
+def test_a_bad_request_is_refused(sent: bytes, expected: int, piecemeal: bool) -> None:
+    """In the words of the site, once, and no route sees it; then our half is closed and the rest thrown away."""
+    wire = Wire(answer_ok, limits=HttpLimits(body=10, header_bytes=1000, header_count=20))
+    for piece in [sent[i : i + 1] for i in range(len(sent))] if piecemeal else [sent]:
+        wire.receive(piece)
+    wire.receive(GET)
+    answer = wire.transport.value()
+    assert status(answer) == expected
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert body(answer).startswith(b'{"refused": %d' % expected)
+    assert b"Connection: close\r\n" in answer
+    assert wire.transport.ended == ["half"]
+
+
+def test_a_length_of_thousands_of_digits_is_no_traceback() -> None:
+    """Python refuses to read such a number with an exception of its own."""
+    assert status(Wire().receive(HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n")) == 400
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "seen", "path"),
+    [
+        (b"a", b"/x", b"a", b"/x"),
+        (b"a.b-c.example:8080", b"/x?y", b"a.b-c.example:8080", b"/x"),
+        (b"[::1]:80", b"/", b"[::1]:80", b"/"),
+        (b"a", b"http://other:81/x?y", b"other:81", b"/x"),
+        (b"a", b"HTTPS://other", b"other", b"/"),
+    ],
+)
+def test_the_target_names_host_and_path(host: bytes, target: bytes, seen: bytes, path: bytes) -> None:
+    """RFC 9112, 3.2.2: the authority of an absolute target replaces the Host header."""
+    wire = Wire()
+    request, _ = wire.request(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host))
+    assert request.header(b"host") == seen
+    assert request.path == path
+
+
+def test_a_body_of_the_limit_is_taken() -> None:
+    """The limit itself is not too large, whichever way the body is framed."""
+    wire = Wire(answer_ok, limits=HttpLimits(body=10))
+    assert status(wire.receive(post(b"0123456789"))) == 200
+    assert status(wire.receive(CHUNKED + b"a\r\n0123456789\r\n0\r\n\r\n")) == 200
+
+
+def test_a_refused_client_is_listened_to_for_a_while() -> None:
+    """Our half is closed at once, the connection only after the linger time, so that the answer can be read."""
+    wire = Wire(limits=HttpLimits(body=10, linger=2.0))
+    wire.receive(HEAD + b"Content-Length: 1000\r\n\r\n")
+    for _ in range(2):
+        wire.seconds(1)
+        wire.receive(b"x" * 100)
+    assert wire.transport.ended == ["half"]
+    wire.seconds(1)
+    assert wire.transport.ended == ["half", "closed"]
+    assert wire.site.connections == set()
+
+
+def test_a_refused_client_that_stops_sending_is_let_go() -> None:
+    """Its EOF ends the lingering."""
+    wire = Wire(limits=HttpLimits(body=10))
+    wire.receive(HEAD + b"Content-Length: 1000\r\n\r\n")
+    wire.channel.readConnectionLost()
+    assert wire.transport.ended == ["half", "closed"]
+
+
+def test_whoever_waits_for_a_go_ahead_gets_it() -> None:
+    """`Expect: 100-continue` is answered when the head is fine."""
+    wire = Wire(answer_ok)
+    assert wire.receive(HEAD + b"Content-Length: 2\r\nExpect: 100-Continue\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert body(wire.receive(b"hi")) == b"hi"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEAD + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\nhi",
+        HEAD + b"Content-Length: 0\r\nExpect: 100-continue\r\n\r\n",
+        b"POST / HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi",
+    ],
+)
+def test_whoever_does_not_wait_gets_none(sent: bytes) -> None:
+    """No 100 when the body is there, when there is none, or when the client is too old for it."""
+    assert status(Wire(answer_ok).receive(sent)) == 200
+
+
+def test_a_go_ahead_is_not_given_for_a_body_that_is_too_large() -> None:
+    """413 instead of 100, and nothing after it."""
+    wire = Wire(limits=HttpLimits(body=10))
+    assert status(wire.receive(HEAD + b"Content-Length: 11\r\nExpect: 100-continue\r\n\r\n")) == 413
+
+
+# What times out
+
+
+def drip(wire: Wire, byte: bytes, seconds: int) -> None:
+    """Send a byte a second."""
+    for _ in range(seconds):
+        wire.receive(byte)
+        wire.seconds(1)
+
+
+def test_a_head_that_drips_is_refused() -> None:
+    """Each byte would push Twisted's timeout away (T3); here the deadline stands."""
+    wire = Wire(limits=HttpLimits(header_timeout=10.0))
+    wire.receive(b"GET / HTTP/1.1\r\n")
+    drip(wire, b"A", 10)
+    assert wire.transport.writes == []
+    drip(wire, b"A", 1)
+    assert status(wire.transport.value()) == 408
+    assert wire.transport.ended == ["half"]
+
+
+def test_a_body_that_drips_is_refused() -> None:
+    """As with the head (T3)."""
+    wire = Wire(limits=HttpLimits(body_timeout=5.0))
+    wire.receive(HEAD + b"Content-Length: 1000\r\n\r\n")
+    drip(wire, b"A", 5)
+    assert wire.transport.writes == []
+    drip(wire, b"A", 1)
+    assert status(wire.transport.value()) == 408
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_an_idle_connection_is_closed_without_a_word(served: bool) -> None:
+    """Before the first request and between two."""
+    wire = Wire(answer_ok, limits=HttpLimits(idle_timeout=5.0))
+    if served:
+        wire.receive(GET)
+    wire.seconds(5)
+    assert wire.transport.ended == []
+    wire.seconds(1)
+    assert wire.transport.ended == ["closed"]
+    assert len(wire.transport.writes) == int(served)
+
+
+def test_a_response_may_take_its_time() -> None:
+    """No deadline runs while the request is handled."""
+    wire = Wire(limits=HttpLimits(idle_timeout=5.0, header_timeout=5.0, body_timeout=5.0, write_stall=5.0))
+    request, _ = wire.request()
+    wire.seconds(1000)
+    request.start_stream(200, JSON)
+    wire.seconds(1000)
+    assert wire.transport.ended == []
+
+
+def test_a_stray_line_break_starts_no_request() -> None:
+    """An empty line after a body, as old clients send it, is not a head that takes too long."""
+    wire = Wire(answer_ok, limits=HttpLimits(header_timeout=5.0, idle_timeout=60.0))
+    wire.receive(post(b"x") + b"\r\n")
+    wire.receive(post(b"x"))
+    wire.receive(b"\r\n")
+    wire.seconds(10)
+    assert len(wire.transport.writes) == 2
+    assert wire.transport.ended == []
+
+
+def test_a_reader_that_stalls_is_dropped() -> None:
+    """A stream whose transport is paused for too long is aborted, and its watcher told."""
+    wire = Wire(limits=HttpLimits(write_stall=5.0))
+    request, notes = wire.request()
+    request.start_stream(200, JSON)
+    wire.channel.pauseProducing()
+    wire.seconds(5)
+    assert wire.transport.ended == []
+    wire.seconds(1)
+    assert wire.transport.ended == ["aborted"]
+    assert notes.told == ["pause", "lost"]
+
+
+def test_a_reader_that_catches_up_is_not_dropped() -> None:
+    """Each pause has its own deadline."""
+    wire = Wire(limits=HttpLimits(write_stall=5.0))
+    request, _ = wire.request()
+    request.start_stream(200, JSON)
+    for _ in range(3):
+        wire.channel.pauseProducing()
+        wire.seconds(4)
+        wire.channel.resumeProducing()
+    wire.seconds(100)
+    assert wire.transport.ended == []
+
+
+def test_a_client_that_never_reads_is_not_read() -> None:
+    """Answers that nobody reads must not pile up: no next request is read, and the connection is dropped in time."""
+    wire = Wire(limits=HttpLimits(write_stall=5.0))
+    request, _ = wire.request()
+    wire.channel.pauseProducing()
+    request.answer(200, JSON, b"{}")
+    assert wire.transport.producerState == "paused"
+    wire.seconds(6)
+    assert wire.transport.ended == ["aborted"]
+
+
+def test_a_client_that_reads_late_is_read_again() -> None:
+    """When the answers have gone out, the connection is idle, with the deadline of an idle one."""
+    wire = Wire(limits=HttpLimits(write_stall=5.0, idle_timeout=50.0))
+    request, _ = wire.request()
+    wire.channel.pauseProducing()
+    request.answer(200, JSON, b"{}")
+    wire.channel.resumeProducing()
+    assert wire.transport.producerState == "producing"
+    wire.seconds(50)
+    assert wire.transport.ended == []
+
+
+def test_a_close_that_hangs_is_cut_short() -> None:
+    """A client that does not read the last bytes can't keep the connection open."""
+    wire = Wire(answer_ok, limits=HttpLimits(write_stall=5.0))
+    wire.transport.loseConnection = lambda: wire.transport.ended.append("closing")  # it never ends
+    wire.receive(post(b"x", b"Connection: close\r\n"))
+    wire.seconds(6)
+    assert wire.transport.ended == ["closing", "aborted"]
+
+
+# Pipelining
+
+
+def test_requests_that_are_answered_at_once_may_be_pipelined() -> None:
+    """They are answered in order."""
+    wire = Wire(answer_ok)
+    answers = wire.receive(post(b"1") + GET + post(b"3") + b"GET / HT")
+    assert [part[-1:] for part in answers.split(b"HTTP/1.1 200 OK")[1:]] == [b"1", b"k", b"3"]
+    assert body(wire.receive(b"TP/1.1\r\nHost: a\r\n\r\n")) == b"ok"
+
+
+def test_the_rest_of_a_pipelined_head_has_a_deadline() -> None:
+    """A head that began behind another request is not idle."""
+    wire = Wire(answer_ok, limits=HttpLimits(header_timeout=5.0))
+    wire.receive(GET + b"GET / HTTP/1.1\r\n")
+    wire.seconds(6)
+    assert b" 408 " in wire.transport.value()
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("first", [GET, post(b"x"), CHUNKED + b"1\r\nx\r\n0\r\n\r\n"])
+def test_what_comes_behind_a_running_response_is_dropped(first: bytes, together: bool) -> None:
+    """Reading goes on, for the end of the connection to be seen, and the connection is not used again (T2)."""
+    wire = Wire()
+    if together:
+        wire.receive(first + post(b"behind"))
+    else:
+        wire.receive(first)
+        wire.receive(post(b"behind"))
+    for _ in range(10):
+        wire.receive(b"x" * 10_000)
+    assert wire.transport.producerState == "producing"
+    wire.requests[0].answer(200, JSON, b"{}")
+    assert len(wire.requests) == 1
+    assert b"Connection: close\r\n" in wire.transport.value()
+    assert wire.transport.ended == ["half"]
+    wire.seconds(3)
+    assert wire.transport.ended == ["half", "closed"]
+
+
+def test_a_line_break_behind_a_running_response_does_no_harm() -> None:
+    """It is the slip of an old client, not a second request."""
+    wire = Wire()
+    request, _ = wire.request(post(b"x"))
+    wire.receive(b"\r\n")
+    request.answer(200, JSON, b"{}")
+    assert wire.transport.ended == []
+
+
+# Half-close
+
+
+def test_a_client_that_shuts_its_sending_half_gets_its_response() -> None:
+    """Twisted would take it for gone; here only the watcher is told."""
+    wire = Wire()
+    request, notes = wire.request()
+    request.start_stream(200, JSON)
+    wire.channel.readConnectionLost()
+    assert notes.told == ["input ended"]
+    request.end_stream(b"last")
+    assert wire.transport.value().endswith(b"4\r\nlast\r\n0\r\n\r\n")
+    assert wire.transport.ended == ["closed"]
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", HEAD + b"Content-Length: 9\r\n\r\n"])
+def test_an_eof_without_a_request_ends_the_connection(sent: bytes) -> None:
+    """There is nothing to answer."""
+    wire = Wire()
+    if sent:
+        wire.receive(sent)
+    wire.channel.readConnectionLost()
+    assert wire.transport.ended == ["closed"]
+    assert wire.transport.writes == []
+
+
+def test_an_eof_can_be_answered_at_once() -> None:
+    """A watcher may finish when it hears that the input has ended; no probe is left."""
+    wire = Wire()
+    request, notes = wire.request()
+    notes.on_input_ended = lambda: request.answer(200, JSON, b"{}")
+    wire.channel.readConnectionLost()
+    assert wire.transport.ended == ["closed"]
+    wire.turn()
+    wire.site.stop_sweep()
+    assert wire.clock.getDelayedCalls() == []
+
+
+def test_no_probe_outlives_the_connection() -> None:
+    """The timers that look after a half-closed client go with it."""
+    wire = Wire()
+    wire.request()
+    wire.channel.readConnectionLost()
+    wire.transport.lose()
+    wire.site.stop_sweep()
+    assert wire.clock.getDelayedCalls() == []
+
+
+def test_reading_is_not_taken_up_after_an_eof() -> None:
+    """The descriptor would be readable for ever."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.start_stream(200, JSON)
+    wire.channel.readConnectionLost()
+    wire.transport.pauseProducing()
+    wire.channel.pauseProducing()
+    wire.channel.resumeProducing()
+    assert wire.transport.producerState == "paused"
+
+
+# Names
+
+
+@given(st.binary(max_size=20))
+def test_a_field_name_is_a_token(name: bytes) -> None:
+    """RFC 9110, 5.6.2; whatever is one comes out in lower case."""
+    known = field_name(name)
+    token = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    assert known == (name.lower() if name and not name.translate(None, token) else None)
+
+
+def test_what_we_use_of_twisted_is_there() -> None:
+    """Private names that the channel builds on; if one goes, this says which."""
+    channel = http.HTTPChannel()
+    assert channel._dataBuffer == []
+    assert channel._handlingRequest is False
+    assert channel._waitingForTransport is False
+    assert (channel._receivedHeaderCount, channel._receivedHeaderSize) == (0, 0)
+    assert channel._requestProducer is None
+    assert list(inspect.signature(channel._maybeChooseTransferDecoder).parameters) == ["header", "data"]
+    assert list(inspect.signature(channel._respondToBadRequestAndDisconnect).parameters) == []
+    assert "_networkProducer" in inspect.getsource(http.HTTPChannel.connectionMade)
+    assert {"_command", "_path", "_version"} <= set(http.HTTPChannel.lineReceived.__code__.co_names)
+    transport = tcp.Connection(socket.socket(), McpChannel(Wire().site), reactor=object())
+    transport.socket.close()
+    assert (transport._tempDataLen, transport.dataBuffer, transport._writeDisconnecting) == (0, b"", False)
+    assert transport.TLS is False
+    assert IHalfCloseableProtocol.providedBy(transport.protocol)
+
+
+# Real sockets
+
+
+@attrs.define
+class Loopback:
+    """A site on a real port, and blocking clients in threads."""
+
+    reactor: Any
+    site: McpSite
+    port: Any
+    notes: list[Notes]
+    requests: list[McpRequest]
+    opened: list[socket.socket] = attrs.Factory(list)
+
+    def connect(self, sent: bytes) -> socket.socket:
+        """Connect and send."""
+        client = socket.create_connection(("127.0.0.1", self.port.getHost().port), timeout=5)
+        self.opened.append(client)
+        client.sendall(sent)
+        return client
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Turn the reactor until something is so; the test's deadline ends it otherwise."""
+        while not condition():
+            await deferLater(self.reactor, 0.001)
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Read to the end."""
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@pytest.fixture
+def loopback(running_reactor: Any) -> Iterator[Callable[..., Loopback]]:
+    """Makes sites on real ports."""
+    made: list[Loopback] = []
+
+    def make(limits: HttpLimits = DEFAULT) -> Loopback:
+        notes: list[Notes] = []
+        requests: list[McpRequest] = []
+
+        def route(request: McpRequest) -> Any:
+            notes.append(Notes())
+            requests.append(request)
+            request.watch(notes[-1])
+            return NOT_DONE_YET
+
+        clock: IReactorTime = running_reactor
+        site = McpSite(Scripted(route), clock=clock, limits=limits, refusal=refusal)
+        port = running_reactor.listenTCP(0, site, interface="127.0.0.1")
+        made.append(Loopback(running_reactor, site, port, notes, requests))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.port.stopListening()
+        for client in one.opened:
+            client.close()
+        for channel in list(one.site.connections):
+            channel.transport.abortConnection()  # type: ignore[attr-defined]
+
+
+async def test_a_half_closed_client_reads_to_the_end(loopback: Callable[..., Loopback]) -> None:
+    """Real EOF, real response."""
+    server = loopback()
+    client = server.connect(GET)
+    client.shutdown(socket.SHUT_WR)
+    await server.until(lambda: server.notes and server.notes[0].told)
+    server.requests[0].start_stream(200, JSON, b"first")
+    await deferLater(server.reactor, 0.05)
+    server.requests[0].end_stream(b"last")
+    assert body(await deferToThread(read_all, client)) == b"5\r\nfirst\r\n4\r\nlast\r\n0\r\n\r\n"
+    assert server.notes[0].told == ["input ended"]
+
+
+async def test_a_client_that_closed_is_found_by_a_probe(loopback: Callable[..., Loopback]) -> None:
+    """A close looks like a half-close until something is written; then the kernel knows within milliseconds."""
+    server = loopback()
+    client = server.connect(GET)
+    await server.until(lambda: server.requests)
+    request, notes = server.requests[0], server.notes[0]
+    request.start_stream(200, JSON)
+    await deferToThread(client.recv, 65536)
+    notes.on_input_ended = lambda: request.send(b":\n\n")
+    client.close()
+    await server.until(lambda: "input ended" in notes.told)
+    ended = server.reactor.seconds()
+    await server.until(lambda: "lost" in notes.told)
+    assert server.reactor.seconds() - ended < 0.5
+    assert notes.told == ["input ended", "lost"]
+
+
+async def test_a_reset_is_a_loss_at_once(loopback: Callable[..., Loopback]) -> None:
+    """No probe is needed for a client that resets."""
+    server = loopback()
+    client = server.connect(GET)
+    await server.until(lambda: server.requests)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    await server.until(lambda: server.notes[0].told)
+    assert server.notes[0].told == ["lost"]
+
+
+async def test_a_reset_after_a_half_close_is_a_loss(loopback: Callable[..., Loopback]) -> None:
+    """The descriptor is no longer watched then; the probes find it."""
+    server = loopback()
+    client = server.connect(GET)
+    client.shutdown(socket.SHUT_WR)
+    await server.until(lambda: server.notes and server.notes[0].told)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    await server.until(lambda: "lost" in server.notes[0].told)
+    assert server.notes[0].told == ["input ended", "lost"]
+
+
+async def test_a_refusal_is_read_by_a_client_that_goes_on_sending(loopback: Callable[..., Loopback]) -> None:
+    """The answer is not lost to a reset although megabytes were not read."""
+    server = loopback(HttpLimits(body=1000))
+    client = server.connect(HEAD + b"Content-Length: 8000000\r\n\r\n")
+
+    def send_then_read() -> bytes:
+        client.sendall(b"x" * 8_000_000)
+        client.shutdown(socket.SHUT_WR)
+        return read_all(client)
+
+    assert status(await deferToThread(send_then_read)) == 413
+    assert server.requests == []
+
+
+async def test_large_and_small_writes_keep_their_order(loopback: Callable[..., Loopback]) -> None:
+    """What is sent directly never overtakes what is queued."""
+    server = loopback()
+    client = server.connect(GET)
+    await server.until(lambda: server.requests)
+    request = server.requests[0]
+    request.clientproto = b"HTTP/1.0"
+    request.start_stream(200, JSON)
+    expected = b""
+    for number in range(300):
+        data = b"%d," % number * (1 if number % 3 else 20_000)
+        expected += data
+        request.send(data)
+    reading: Deferred[bytes] = deferToThread(read_all, client)
+    server.site.drain()
+    request.end_stream()
+    assert body(await reading) == expected
+    assert "pause" in server.notes[0].told
+
+
+async def test_a_direct_write_to_a_dead_socket_is_a_loss(loopback: Callable[..., Loopback]) -> None:
+    """An error of `send` is left to the transport, which reports it in a turn of its own."""
+    server = loopback()
+    client = server.connect(GET)
+    await server.until(lambda: server.requests)
+    server.requests[0].start_stream(200, JSON)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    transport = server.requests[0].transport
+    for _ in range(3):
+        send_now(transport, b"x")
+    assert server.notes[0].told == []
+    await server.until(lambda: "lost" in server.notes[0].told)
+    assert server.notes[0].told.count("lost") == 1
