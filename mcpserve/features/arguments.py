@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 import attrs
+from cattrs import BaseValidationError
 
 from mcpserve.errors import PluginError, ToolError
 from mcpserve.features.docstrings import read_docstring
 from mcpserve.features.outputs import output_schema_of
 from mcpserve.features.records import Member, UnsupportedHint
 from mcpserve.features.schema import MAPPINGS, Arg, Schemas, object_keywords, spelled
-from mcpserve.features.structuring import BaseValidationError, problem_of, structurer
+from mcpserve.features.structuring import problem_of, structurer
 from mcpserve.protocol.mirroring import mirrored_parameters
 
 __all__ = ["Arg", "Signature", "read_signature"]

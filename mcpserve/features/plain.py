@@ -52,7 +52,8 @@ def plain(value: Any) -> Any:
 
 def _simpler(value: Any) -> Any:
     """Give the next simpler form of a value that the JSON codec does not know."""
-    return _simplifier(type(value))(value)
+    cls: Any = type(value)
+    return _simplifier(cls)(value)
 
 
 @lru_cache(1024)

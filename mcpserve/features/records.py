@@ -28,8 +28,8 @@ class Member:
 
     name: str
     hint: Any
-    required: bool = True
-    default: Any = attrs.NOTHING
+    required: bool
+    default: Any
     given: bool = True
 
 
@@ -62,7 +62,7 @@ def members_of(cls: Any) -> list[Member]:
 def _members(cls: Any, hints: Mapping[str, Any]) -> Iterator[Member]:
     if is_typeddict(cls):
         for name, hint in hints.items():
-            yield Member(name=name, hint=hint, required=_is_required(cls, name, hint))
+            yield Member(name=name, hint=hint, required=_is_required(cls, name, hint), default=attrs.NOTHING)
     elif attrs.has(cls):
         for field in attrs.fields(cls):
             hint, default = hints.get(field.name, Any), _default(field.default)

@@ -59,7 +59,7 @@ _JSON_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 _NULL = {"type": "null"}
 
 
-@attrs.frozen(init=False)
+@attrs.frozen(init=False, eq=False)  # Type hints are compared and hashed, with all that stands in Annotated.
 class Arg:
     """What a hint can't say about a parameter or a field: `Annotated[int, Arg("How many", minimum=1)]`.
 
@@ -77,7 +77,7 @@ class Arg:
 
     def __init__(self, description: str | None = None, *, header: str | None = None, **keywords: Any) -> None:
         schema = {_camel_case(name): value for name, value in keywords.items()}
-        self.__attrs_init__(description, header, schema)  # type: ignore[attr-defined]
+        self.__attrs_init__(description, header, schema)
 
 
 def _camel_case(name: str) -> str:
@@ -257,7 +257,7 @@ def _apply(arg: Arg, schema: dict[str, Any]) -> dict[str, Any]:
         # A client leaves the header out for null, and only a plain type may be mirrored: null is not offered.
         schema = {**_without_null(schema), ANNOTATION: arg.header}
     described = {"description": arg.description} if arg.description else {}
-    return schema | described | arg.schema
+    return {**schema, **described, **arg.schema}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -266,7 +266,10 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _takes_null(schema: Mapping[str, Any]) -> bool:
-    return schema.get("type", "null") == "null" and _NULL in schema.get("anyOf", [_NULL])
+    """Tell whether a schema of ours allows null, which is not worth a validator."""
+    if "enum" in schema:
+        return None in schema["enum"]
+    return "$ref" not in schema and schema.get("type", "null") == "null" and _NULL in schema.get("anyOf", [_NULL])
 
 
 def _hashable(hint: Any) -> bool:

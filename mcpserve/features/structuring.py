@@ -48,10 +48,10 @@ def structurer(hint: Any) -> Callable[[Any], Any] | None:
 def is_plain(hint: Any) -> bool:
     """Tell whether a valid JSON value of this type is what the function wants, as it is."""
     hint = _bare(hint)
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
+    arguments = get_args(hint)
+    if _is_literal(hint):
         return all(type(value) is str for value in arguments)
-    if origin in (Union, UnionType) or origin in LISTS or origin in MAPPINGS:
+    if _is_union(hint) or get_origin(hint) in (*LISTS, *MAPPINGS):
         return all(map(is_plain, arguments))
     return hint in _PLAIN or hint in LISTS or hint in MAPPINGS
 
@@ -61,6 +61,19 @@ def _bare(hint: Any) -> Any:
     while (bare := hint.__origin__ if get_origin(hint) is Annotated else without_alias(hint)) is not hint:
         hint = bare
     return hint
+
+
+def _is_literal(hint: Any) -> bool:
+    origin: Any = get_origin(hint)
+    return origin is Literal
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, UnionType)
+
+
+def _is_enum(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Enum)
 
 
 def _integer(value: Any, _hint: Any) -> int:
@@ -204,11 +217,9 @@ def _make_converter() -> Converter:
     made = Converter(use_alias=True)
     for kind, hook in _DIRECT.items():
         made.register_structure_hook(kind, hook)
-    made.register_structure_hook_factory(lambda hint: get_origin(hint) is Literal, lambda hint: _choice(get_args(hint)))
-    made.register_structure_hook_factory(
-        lambda hint: isinstance(hint, type) and issubclass(hint, Enum), lambda hint: _choice(list(hint))
-    )
-    made.register_structure_hook_factory(lambda hint: get_origin(hint) in (Union, UnionType), _union)
+    made.register_structure_hook_factory(_is_literal, lambda hint: _choice(get_args(hint)))
+    made.register_structure_hook_factory(_is_enum, lambda hint: _choice(list(hint)))
+    made.register_structure_hook_factory(_is_union, _union)
     made.register_structure_hook_factory(is_named_tuple, namedtuple_dict_structure_factory)
     return made
 

@@ -90,12 +90,16 @@ def _reason(error: Exception, schema: Any) -> str:
 def _leaves(errors: Iterator[jsonschema_rs.ValidationError]) -> Iterator[jsonschema_rs.ValidationError]:
     """Replace "none of the alternatives fits" by the problems of the alternative that came closest."""
     for error in errors:
-        branches = getattr(error.kind, "context", None)
-        closest = max(branches, key=_closeness, default=[]) if branches else []
+        closest = max(_branches(error), key=_closeness, default=())
         if closest and _closeness(closest) > (len(error.instance_path), 0):
             yield from _leaves(iter(closest))
         else:
             yield error
+
+
+def _branches(error: jsonschema_rs.ValidationError) -> list[Sequence[jsonschema_rs.ValidationError]]:
+    """Give what each alternative of `anyOf` or `oneOf` found wrong; empty for other keywords."""
+    return [branch for branch in getattr(error.kind, "context", None) or () if branch]
 
 
 def _closeness(branch: Sequence[jsonschema_rs.ValidationError]) -> tuple[int, int]:
@@ -115,8 +119,7 @@ def _sentence(error: jsonschema_rs.ValidationError) -> str:
 
 def _alternatives(error: jsonschema_rs.ValidationError) -> str | None:
     """Name the types that would do when each alternative of `anyOf` fails by the value's type alone."""
-    branches = getattr(error.kind, "context", None) or []
-    first = [branch[0] for branch in branches if branch]
+    first = [branch[0] for branch in _branches(error)]
     if not first or not all(isinstance(e.kind, jsonschema_rs.ValidationErrorKind.Type) for e in first):
         return None
     names = dict.fromkeys(json.dumps(name) for e in first for name in getattr(e.kind, "types", ()))
