@@ -36,15 +36,12 @@ class State(enum.Enum):
 class Carrier(Protocol):
     """What brings an exchange's messages to its client."""
 
-    def notify(self, message: bytes, replaceable: bool) -> bool:
+    def notify(self, message: bytes, replaceable: bool) -> None:
         """Carry a notification; the first one opens a stream.
 
         Args:
             message: One JSON-RPC notification.
             replaceable: True for a bare progress number, which a newer one may replace while it waits.
-
-        Returns:
-            True when there is room for more, False when the reader is behind.
         """
 
     def reply(self, message: bytes, status: int) -> None:
@@ -96,17 +93,13 @@ class Exchange:
         """True while something can still be said."""
         return self.state is State.OPEN or self.state is State.STREAMING
 
-    def notify(self, message: bytes, replaceable: bool = False) -> bool:
-        """Say something before the reply.
-
-        Returns:
-            True when there is room for more (or nobody listens any more), False when the reader is behind.
-        """
+    def notify(self, message: bytes, replaceable: bool = False) -> None:
+        """Say something before the reply; see `Carrier.notify`."""
         if self.state is State.OPEN:
             self.state = State.STREAMING
         elif self.state is not State.STREAMING:
-            return True
-        return self.carrier.notify(message, replaceable)
+            return
+        self.carrier.notify(message, replaceable)
 
     def succeed(self, result: object) -> None:
         """Reply with a result (JSON values, `orjson.Fragment`s within)."""

@@ -156,3 +156,17 @@ class Implementation:
     description: str | None = None
     website_url: str | None = None
     icons: Sequence[Icon] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ToolDefinition:
+    """What tools/list says of a tool. Spec: schema, Tool."""
+
+    name: str
+    title: str | None = None
+    description: str | None = None
+    input_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any] | None = None
+    annotations: ToolAnnotations = ToolAnnotations()
+    icons: Sequence[Icon] = ()
+    meta: Mapping[str, Any] | None = None

@@ -26,6 +26,7 @@ from mcpserve.protocol.types import (
     Result,
     Text,
     ToolAnnotations,
+    ToolDefinition,
 )
 
 Object = dict[str, Any]
@@ -88,6 +89,20 @@ def call_result(value: Result, revision: Revision) -> Object:
     if value.meta is not None:
         shape["_meta"] = dict(value.meta)
     return shape
+
+
+def tool(value: ToolDefinition) -> Object:
+    """`Tool`, as tools/list shows it. The schemas are passed on untouched."""
+    return present(
+        name=value.name,
+        title=value.title,
+        description=value.description,
+        inputSchema=value.input_schema,
+        outputSchema=value.output_schema,
+        annotations=tool_annotations(value.annotations),
+        icons=icons(value.icons),
+        _meta=value.meta,
+    )
 
 
 def tool_annotations(value: ToolAnnotations) -> Object | None:

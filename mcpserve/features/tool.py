@@ -1,0 +1,243 @@
+"""A tool: a decorated function, and all that follows from it.
+
+`@tool` only marks a function, so that its author can still call it. `build` reads the mark and the function when the
+plugin is loaded, and refuses what does not fit with a sentence that names the file, the function and the remedy.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, overload
+
+import attrs
+
+from mcpserve.errors import PluginError
+from mcpserve.features.arguments import Signature, read_signature
+from mcpserve.features.call import Call, Stream
+from mcpserve.features.validation import Validator
+from mcpserve.protocol.mirroring import MirroredParameter, mirrored_parameters
+from mcpserve.protocol.types import Icon, ToolAnnotations, ToolDefinition
+
+F = TypeVar("F", bound=Callable[..., Any])
+MARK = "__mcpserve_tool__"
+INJECTED: frozenset[type] = frozenset({Call, Stream})
+
+# Spec: Tools, Tool Names: 1 to 128 characters of A-Z, a-z, 0-9, underscore, hyphen and dot.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+
+
+@attrs.frozen(kw_only=True)
+class ToolOptions:
+    """What the author said in `@tool(...)`; see `tool` for the meaning of each."""
+
+    name: str | None = None
+    title: str | None = None
+    description: str | None = None
+    input_schema: Mapping[str, Any] | None = None
+    output_schema: Mapping[str, Any] | None = None
+    read_only: bool | None = None
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool | None = None
+    icons: Sequence[Icon] = ()
+    meta: Mapping[str, Any] | None = None
+    thread: bool = False
+    timeout: float | None = None
+    on_disconnect: Literal["cancel", "finish"] = "cancel"
+    max_concurrent: int | None = None
+    enabled: bool = True
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Tool:
+    """A tool that is ready to be served.
+
+    Args:
+        definition: What tools/list says of it.
+        function: What does the work.
+        signature: How arguments become keyword values.
+        options: What the author chose.
+        validator: Checks arguments against the input schema.
+        output_validator: Checks structured content against the output schema, if there is one.
+        mirrored: The arguments that clients repeat in `Mcp-Param-*` headers.
+        call_parameter: The parameter that gets the call or the stream, if there is one.
+        takes_over: True when that parameter is the response stream.
+        plain: True for a sync function that needs neither call, thread, timeout nor limit, so that it can be answered at
+            once without a call object.
+        origin: The file or the package that it comes from.
+    """
+
+    definition: ToolDefinition
+    function: Callable[..., Any]
+    signature: Signature
+    options: ToolOptions
+    validator: Validator
+    output_validator: Validator | None
+    mirrored: tuple[MirroredParameter, ...]
+    call_parameter: str | None
+    takes_over: bool
+    plain: bool
+    origin: str
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in a catalogue."""
+        return self.definition.name
+
+
+@overload
+def tool(function: F, /) -> F: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    input_schema: Mapping[str, Any] | None = None,
+    output_schema: Mapping[str, Any] | None = None,
+    read_only: bool | None = None,
+    destructive: bool | None = None,
+    idempotent: bool | None = None,
+    open_world: bool | None = None,
+    icons: Sequence[Icon] = (),
+    meta: Mapping[str, Any] | None = None,
+    thread: bool = False,
+    timeout: float | None = None,
+    on_disconnect: Literal["cancel", "finish"] = "cancel",
+    max_concurrent: int | None = None,
+    enabled: bool = True,
+) -> Callable[[F], F]: ...
+
+
+def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a tool. The function itself stays as it is.
+
+    Args:
+        name: The tool's name; by default the function's.
+        title: Its name for people; by default made from the name.
+        description: What it does, for a model; by default the docstring without its sections.
+        input_schema: A JSON Schema that is served untouched, instead of the one made from the type hints.
+        output_schema: Likewise for the structured content.
+        read_only: It changes nothing.
+        destructive: What it changes may be lost.
+        idempotent: Calling it twice with the same arguments changes no more than calling it once.
+        open_world: It deals with things outside the server.
+        icons: Pictures for user interfaces.
+        meta: `_meta` of the definition, passed through.
+        thread: Run the (sync) function in the pool "tools", so that it may block.
+        timeout: Seconds until the call is cancelled and answered with an error.
+        on_disconnect: Whether the call is cancelled or goes on when its client has gone.
+        max_concurrent: How many calls may run at once; more are answered with an error at once.
+        enabled: False serves it only when the operator asks for it by name.
+
+    Spec: Tools, Data Types, Tool.
+    """
+    if function is not None:
+        setattr(function, MARK, ToolOptions())
+        return function
+
+    def mark(f: F) -> F:
+        setattr(f, MARK, ToolOptions(**options))
+        return f
+
+    return mark
+
+
+def build(function: Callable[..., Any], origin: str) -> Tool:
+    """Make a tool of a marked function.
+
+    Args:
+        function: What `@tool` has marked.
+        origin: The file or the package that it comes from, for messages.
+
+    Raises:
+        PluginError: It does not fit; the message says what to change.
+    """
+    options: ToolOptions = getattr(function, MARK)
+    name = options.name or function.__name__
+    try:
+        _check_options(name, function, options)
+        signature = read_signature(
+            function,
+            injected=INJECTED,
+            input_schema=options.input_schema,
+            output_schema=options.output_schema,
+        )
+        return _assemble(name, function, signature, options, origin)
+    except (PluginError, ValueError) as error:
+        raise PluginError(f"{origin}: tool {name!r}: {error}") from error
+
+
+def _assemble(
+    name: str, function: Callable[..., Any], signature: Signature, options: ToolOptions, origin: str
+) -> Tool:
+    parameter, marker = _injection(signature)
+    if marker is Stream and options.thread:
+        raise PluginError("a function in a thread can't take over the response; take a Call, or drop thread=True")
+    output = signature.output_schema
+    return Tool(
+        definition=ToolDefinition(
+            name=name,
+            title=options.title or _title(name),
+            description=options.description or signature.description,
+            input_schema=signature.input_schema,
+            output_schema=output,
+            annotations=_annotations(options),
+            icons=options.icons,
+            meta=options.meta,
+        ),
+        function=function,
+        signature=signature,
+        options=options,
+        validator=Validator(signature.input_schema, "input schema"),
+        output_validator=Validator(output, "output schema") if output is not None else None,
+        mirrored=mirrored_parameters(signature.input_schema),
+        call_parameter=parameter,
+        takes_over=marker is Stream,
+        plain=parameter is None and not _needs_call(function, options),
+        origin=origin,
+    )
+
+
+def _check_options(name: str, function: Callable[..., Any], options: ToolOptions) -> None:
+    if not _NAME.fullmatch(name):
+        raise PluginError("a name has 1 to 128 characters of A-Z, a-z, 0-9, '_', '-' and '.'")
+    if options.thread and inspect.iscoroutinefunction(function):
+        raise PluginError("thread=True is for sync functions; an async function does not block")
+    if options.timeout is not None and not options.timeout > 0:
+        raise PluginError("timeout is a number of seconds above 0")
+    if options.max_concurrent is not None and options.max_concurrent < 1:
+        raise PluginError("max_concurrent is at least 1")
+    if options.on_disconnect not in ("cancel", "finish"):
+        raise PluginError("on_disconnect is 'cancel' or 'finish'")
+
+
+def _injection(signature: Signature) -> tuple[str | None, type | None]:
+    if len(signature.injected) > 1:
+        raise PluginError("a function takes one Call or one Stream, not several")
+    for parameter, marker in signature.injected.items():
+        return parameter, marker
+    return None, None
+
+
+def _needs_call(function: Callable[..., Any], options: ToolOptions) -> bool:
+    limited = options.timeout is not None or options.max_concurrent is not None
+    return options.thread or limited or inspect.iscoroutinefunction(function)
+
+
+def _title(name: str) -> str:
+    words = re.sub(r"[_.-]+", " ", name).strip()
+    return words[:1].upper() + words[1:]
+
+
+def _annotations(options: ToolOptions) -> ToolAnnotations:
+    return ToolAnnotations(
+        read_only=options.read_only,
+        destructive=options.destructive,
+        idempotent=options.idempotent,
+        open_world=options.open_world,
+    )

@@ -1,0 +1,206 @@
+"""The face for the revisions with a handshake: initialize, sessions, resumable streams, batches.
+
+It reads what a session knows into request metadata and hands the request to the same dispatcher as a modern one.
+Spec: 2025-11-25 and before: Lifecycle, Transports, Cancellation, Logging, Ping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mcpserve.errors import InvalidParams, InvalidRequest, ProtocolError, Refusal
+from mcpserve.features.call import Caller
+from mcpserve.legacy.batches import BatchReply
+from mcpserve.legacy.sessions import Session, Sessions
+from mcpserve.protocol import jsonrpc, metadata
+from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request
+from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.revisions import LATEST_LEGACY, negotiate
+from mcpserve.protocol.types import LOG_LEVELS
+from mcpserve.server.dispatch import Dispatcher
+from mcpserve.web.facts import Facts
+from mcpserve.web.request import McpRequest
+from mcpserve.web.response import ResponseWriter, Turns
+
+
+class SessionFace:
+    """Answers what needs a session. Implements `web.endpoint.LegacyFace`.
+
+    Args:
+        dispatcher: What the methods do.
+        sessions: Where sessions live.
+        turns: Shared by all responses.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, sessions: Sessions, turns: Turns) -> None:
+        self._dispatcher = dispatcher
+        self._turns = turns
+        self.sessions = sessions
+        self._own: dict[str, Callable[[Session, Exchange], None]] = {
+            "ping": self._ping,
+            "logging/setLevel": self._set_level,
+        }
+
+    # --- LegacyFace
+
+    def message(self, request: McpRequest, facts: Facts, caller: Caller, message: Message) -> None:
+        """See `LegacyFace.message`."""
+        if isinstance(message, Request) and message.method == "initialize":
+            self._initialize(request, facts, message)
+            return
+        session = self._session(facts)
+        if isinstance(message, Request):
+            self._request(request, facts, caller, session, message)
+        else:
+            if isinstance(message, Notification):
+                self._notification(session, message)
+            request.answer(202, (), b"")
+
+    def batch(self, request: McpRequest, facts: Facts, caller: Caller, batch: Batch) -> None:
+        """See `LegacyFace.batch`. Spec: 2025-03-26, Base Protocol: "MUST support receiving JSON-RPC batches"."""
+        session = self._session(facts, "Batches need a session of revision 2025-03-26")
+        if not session.revision.batches:
+            raise Refusal(400, f"Batches are not part of revision {session.revision.name}; send one message a POST")
+        writer = ResponseWriter(request, facts.accept, self._turns)
+        reply = BatchReply(writer)
+        for item in batch.items:
+            self._element(session, caller, reply, item)
+        reply.complete()
+
+    def get(self, request: McpRequest, facts: Facts, caller: Caller) -> None:
+        """See `LegacyFace.get`."""
+        if not facts.accept.sse:
+            raise Refusal(406, "The Accept header must take text/event-stream")
+        session = self._session(facts)
+        writer = ResponseWriter(request, facts.accept, self._turns)
+        if facts.last_event_id is None:
+            session.listen(writer)
+        elif not session.take_up(writer, facts.last_event_id):
+            raise Refusal(400, "This Last-Event-ID is unknown in this session, or its events are gone")
+        writer.until_replied()
+
+    def delete(self, request: McpRequest, facts: Facts, caller: Caller) -> None:
+        """See `LegacyFace.delete`."""
+        self.sessions.close(self._session(facts))
+        request.answer(204, (), b"")
+
+    # --- requests
+
+    def _initialize(self, request: McpRequest, facts: Facts, message: Request) -> None:
+        if facts.session_id is not None:
+            raise InvalidRequest("initialize begins a session and can't be sent within one")
+        params = message.params
+        revision = negotiate(_version_in(params))
+        session = self.sessions.open(revision, params["clientInfo"], params["capabilities"])
+        result: dict[str, Any] = {
+            "protocolVersion": revision.name,
+            "capabilities": self._dispatcher.capabilities(),
+            "serverInfo": self._dispatcher.envelope.server,
+        }
+        if self._dispatcher.instructions is not None:
+            result["instructions"] = self._dispatcher.instructions
+        headers = [(b"Mcp-Session-Id", session.id.encode("ascii"))]
+        writer = ResponseWriter(request, facts.accept, self._turns, headers)
+        writer.reply(jsonrpc.encode_result(message.id, result), 200)
+
+    def _request(
+        self, request: McpRequest, facts: Facts, caller: Caller, session: Session, message: Request
+    ) -> None:
+        if message.id in session.calls:
+            raise InvalidRequest("A request with this id is still running in this session")
+        known = _metadata(session, message)
+        writer = ResponseWriter(request, facts.accept, self._turns)
+        stream = session.stream(writer)
+        exchange = Exchange(message, session.revision, stream)
+        stream.exchange = exchange
+        session.calls[message.id] = exchange
+        self._dispatch(session, exchange, known, caller)
+        writer.until_replied()
+
+    def _dispatch(self, session: Session, exchange: Exchange, known: RequestMetadata, caller: Caller) -> None:
+        own = self._own.get(exchange.request.method)
+        if own is None:
+            self._dispatcher.dispatch(exchange, known, caller)
+            return
+        try:
+            own(session, exchange)
+        except ProtocolError as error:
+            exchange.fail(error)
+
+    def _ping(self, session: Session, exchange: Exchange) -> None:
+        exchange.succeed({})
+
+    def _set_level(self, session: Session, exchange: Exchange) -> None:
+        level = exchange.request.params.get("level")
+        if level not in LOG_LEVELS:
+            raise InvalidParams(f"level must be one of {', '.join(LOG_LEVELS)}")
+        session.log_level = level
+        exchange.succeed({})
+
+    def _notification(self, session: Session, message: Notification) -> None:
+        if message.method == "notifications/cancelled":
+            request_id = message.params.get("requestId")
+            # 1, 1.0 and true are one key to Python, but not one id
+            exchange = session.calls.get(request_id) if type(request_id) in (int, str) else None
+            if exchange is not None:
+                exchange.withdraw()
+
+    def _element(self, session: Session, caller: Caller, reply: BatchReply, item: Any) -> None:
+        try:
+            message = jsonrpc.message_from(item)
+        except InvalidRequest as error:
+            reply.refuse(error, error.request_id)
+            return
+        if isinstance(message, Notification):
+            self._notification(session, message)
+        elif isinstance(message, Request):
+            self._batched_request(session, caller, reply, message)
+
+    def _batched_request(self, session: Session, caller: Caller, reply: BatchReply, message: Request) -> None:
+        try:
+            if message.method == "initialize":
+                # "The initialize request MUST NOT be part of a JSON-RPC batch" (2025-03-26, Lifecycle)
+                raise InvalidRequest("initialize can't be part of a batch")
+            if message.id in session.calls:
+                raise InvalidRequest("A request with this id is still running in this session")
+            known = _metadata(session, message)
+        except ProtocolError as error:
+            reply.refuse(error, message.id)
+            return
+        carrier = reply.carrier(lambda: session.calls.pop(message.id, None))
+        exchange = carrier.exchange = Exchange(message, session.revision, carrier)
+        session.calls[message.id] = exchange
+        self._dispatch(session, exchange, known, caller)
+
+    def _session(self, facts: Facts, missing: str = "The Mcp-Session-Id header is missing; send initialize first") -> Session:
+        if facts.session_id is None:
+            raise Refusal(400, missing)
+        return self.sessions.get(facts.session_id)
+
+
+def _metadata(session: Session, message: Request) -> RequestMetadata:
+    meta = metadata.request_meta(message.params)
+    return RequestMetadata(
+        revision=session.revision,
+        meta=meta,
+        progress_token=metadata.progress_token(meta),
+        log_level=session.log_level,
+        client_info=session.client_info,
+        capabilities=session.capabilities,
+    )
+
+
+def _version_in(params: Any) -> str:
+    version = params.get("protocolVersion")
+    if not isinstance(version, str):
+        raise InvalidParams(f"params.protocolVersion must be a string, such as {LATEST_LEGACY.name!r}")
+    if not isinstance(params.get("capabilities"), dict):
+        raise InvalidParams("params.capabilities must be an object")
+    client = params.get("clientInfo")
+    if not (isinstance(client, dict) and isinstance(client.get("name"), str) and isinstance(client.get("version"), str)):
+        raise InvalidParams("params.clientInfo must be an object with a name and a version")
+    return version
+
+

@@ -1,0 +1,214 @@
+"""A resumable stream of a session: what carries a legacy exchange, and outlives the connection it began on.
+
+Until the stream opens, the exchange is answered as any other, and losing the connection cancels it: the client has no
+event id to come back with. Once it is open, each event has an id and is kept. When the connection is lost the call goes
+on; a GET with `Last-Event-ID` takes the stream up again. If nobody comes within the grace time, the call is cancelled.
+
+Spec: 2025-11-25, Transports, Resumability and Redelivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mcpserve.protocol import sse
+from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.revisions import Revision
+from mcpserve.stores.events import EventLimits, EventLog
+from mcpserve.web.response import ResponseWriter
+
+
+@attrs.frozen(kw_only=True)
+class ResumeLimits:
+    """How long and how much is kept for a client that lost its connection.
+
+    Args:
+        grace: Seconds that a stream waits for its client.
+        retry_ms: Milliseconds that a client is asked to wait before it reconnects.
+        events: How much of a stream is kept.
+    """
+
+    grace: float = 30.0
+    retry_ms: int = 1000
+    events: EventLimits = EventLimits()
+
+
+class ResumableStream:
+    """One stream. Implements `protocol.exchange.Carrier` and `web.response.Listener`.
+
+    Args:
+        number: Its number in the session; part of every event id.
+        revision: What the session negotiated.
+        writer: The response that it begins on.
+        clock: For the grace time.
+        limits: How long and how much is kept.
+        on_replied: Called once, when its exchange has ended.
+        on_discard: Called once, when nobody can resume it any more.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        revision: Revision,
+        writer: ResponseWriter,
+        clock: IReactorTime,
+        limits: ResumeLimits,
+        on_replied: Callable[[ResumableStream], object],
+        on_discard: Callable[[ResumableStream], object],
+    ) -> None:
+        self.number = number
+        self.exchange: Exchange | None = None
+        self.finished = False
+        self._revision = revision
+        self._clock = clock
+        self._limits = limits
+        self._log = EventLog(limits.events)
+        self._on_replied = on_replied
+        self._on_discard = on_discard
+        self._grace: IDelayedCall | None = None
+        self._opened = False
+        self.writer: ResponseWriter | None = None
+        self._attach(writer)
+
+    # --- Carrier
+
+    def notify(self, message: bytes, replaceable: bool = False) -> None:
+        """Send and keep a notification."""
+        if self.writer is not None and not self.writer.accept.sse:
+            return
+        event = self._keep(message)
+        if self.writer is not None:
+            self.writer.send(event, replaceable)
+
+    def reply(self, message: bytes, status: int) -> None:
+        """Send the reply; on an open stream it is kept too, until the client can be expected to have read it."""
+        self._replied()
+        writer = self.writer
+        if writer is not None and not self._open and writer.accept.json:
+            writer.reply(message, status)
+            self._discard()
+            return
+        event = self._keep(message)
+        if writer is not None:
+            writer.end(event)
+        self._wait()
+
+    def end(self) -> None:
+        """End without a reply: the call was withdrawn."""
+        self._replied()
+        writer = self.writer
+        if writer is not None and not self._open and not writer.accept.sse:
+            writer.answer(204)
+        elif writer is not None:
+            writer.end()
+        self._discard()
+
+    # --- Listener: how the connection is doing
+
+    def lost(self) -> None:
+        """The connection is gone; the client may come back on another."""
+        opened, self.writer = self._open, None
+        if self.finished:
+            return
+        if opened:
+            self._opened = True
+            self.resume()
+            self._wait()
+        else:
+            self._give_up()
+
+    def overrun(self) -> None:
+        """The reader was too slow and was cut off: to us a lost connection, as nothing that was said is gone."""
+        self.lost()
+
+    def pause(self) -> None:
+        """The reader is behind."""
+        if self.exchange is not None:
+            self.exchange.pause()
+
+    def resume(self) -> None:
+        """The reader caught up."""
+        if self.exchange is not None:
+            self.exchange.resume()
+
+    # --- from the session
+
+    def open(self) -> None:
+        """Open the stream at once."""
+        if self.writer is not None:
+            self.writer.open(b"" if self._revision.priming_events else sse.KEEP_ALIVE)
+
+    def take_up(self, writer: ResponseWriter, number: int) -> bool:
+        """Go on with another response, after the event of this number; a connection it still had is closed.
+
+        Returns:
+            False if some of those events are gone, or never were.
+        """
+        missed = self._log.after(number)
+        if missed is None:
+            return False
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        if self.writer is not None:
+            self.writer.listener = None
+            self.writer.end()
+        self._attach(writer, number)
+        writer.open(b"".join(missed))
+        if self.finished:
+            writer.end()
+            self._wait()
+        return True
+
+    def close(self) -> None:
+        """The session is over, or the server stops: end the stream."""
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            writer.listener = None
+            writer.end()
+        self._give_up()
+
+    @property
+    def _open(self) -> bool:
+        return self._opened or (self.writer is not None and self.writer.streaming)
+
+    def _attach(self, writer: ResponseWriter, number: int = 0) -> None:
+        self.writer = writer
+        writer.listener = self
+        if self._revision.priming_events:
+            # "the server SHOULD immediately send an SSE event consisting of an event ID and an empty data field"
+            writer.preamble = sse.priming_event(self._event_id(number), self._limits.retry_ms)
+
+    def _event_id(self, number: int) -> str:
+        return f"{self.number}-{number}"
+
+    def _keep(self, message: bytes) -> bytes:
+        event = sse.event_with_id(self._event_id(self._log.last + 1), message)
+        self._log.append(event)
+        return event
+
+    def _replied(self) -> None:
+        self.finished = True
+        self._on_replied(self)
+
+    def _wait(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+        self._grace = self._clock.callLater(self._limits.grace, self._give_up)
+
+    def _give_up(self) -> None:
+        """Nobody came back in time."""
+        if not self.finished:
+            self._replied()
+            if self.exchange is not None:
+                self.exchange.lost()
+        self._discard()
+
+    def _discard(self) -> None:
+        if self._grace is not None and self._grace.active():
+            self._grace.cancel()
+        self._grace = None
+        self._on_discard(self)

@@ -1,0 +1,85 @@
+"""May this Host, may this Origin? The defence against DNS rebinding, safe by default.
+
+A page that an attacker serves can make a browser call a server on the reader's own machine, under a name of the
+attacker's that resolves to 127.0.0.1. Such a request carries that name as its Host, and the page's Origin.
+
+Spec: Streamable HTTP, Security: "Servers MUST validate the Origin header on all incoming connections to prevent DNS
+rebinding attacks."
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+
+from mcpserve.errors import Refusal
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_REMEMBERED = 1024
+
+
+class Origins:
+    """Which hosts and origins are let in.
+
+    Args:
+        hosts: Names by which clients reach this server, with or without a port, beside the loopback names.
+        origins: Origins of web pages that may call it, such as "https://app.example.org", beside loopback ones.
+        any_address: Let in every host that is an IP address: rebinding needs a name. For servers that listen on all
+            addresses and can't know by which of them they are reached.
+    """
+
+    def __init__(
+        self, *, hosts: Collection[str] = (), origins: Collection[str] = (), any_address: bool = False
+    ) -> None:
+        self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts}
+        self._origins = {origin.lower().rstrip("/") for origin in origins}
+        self._any_address = any_address
+        # The same few values come again with every request; what was found good is not looked at twice.
+        self._good: set[tuple[bytes | None, bytes | None]] = set()
+
+    def check(self, host: bytes | None, origin: bytes | None) -> None:
+        """Let a request in, or not.
+
+        Raises:
+            Refusal: 421 for the host, 403 for the origin; the message names the value and the setting.
+        """
+        key = (host, origin)
+        if key in self._good:
+            return
+        self._check_host((host or b"").decode("latin-1"))
+        if origin is not None:
+            self._check_origin(origin.decode("latin-1"), (host or b"").decode("latin-1"))
+        if len(self._good) < _REMEMBERED:
+            self._good.add(key)
+
+    def _check_host(self, host: str) -> None:
+        lowered = host.lower()
+        name = _without_port(lowered)
+        if lowered in self._hosts or name in self._hosts or (self._any_address and _is_address(name)):
+            return
+        raise Refusal(
+            421, f"The Host {host[:128]!r} is not served here; if it is yours, add it with --allow-host (allow_hosts)"
+        )
+
+    def _check_origin(self, origin: str, host: str) -> None:
+        lowered = origin.lower()
+        scheme, _, rest = lowered.partition("://")
+        if lowered in self._origins or (scheme in ("http", "https") and _without_port(rest) in LOOPBACK_NAMES):
+            return
+        raise Refusal(
+            403, f"The Origin {origin[:128]!r} may not call this server; to allow it, use --allow-origin (allow_origins)"
+        )
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[: host.find("]") + 1]
+    return host.partition(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True

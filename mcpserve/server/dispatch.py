@@ -1,0 +1,102 @@
+"""From a method's name to what it does.
+
+A request comes here from every transport and from both eras, with its metadata read and its caller known; it leaves
+through its exchange. What a revision does not know is answered as unknown.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from mcpserve.errors import InternalError, InvalidParams, MethodNotFound, ProtocolError
+from mcpserve.features.call import Caller
+from mcpserve.protocol import wire
+from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.headers import check_name
+from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.server.tools import Tools
+
+_log = Logger()
+
+DISCOVER_TTL_MS = 60_000
+
+
+@attrs.frozen(kw_only=True)
+class Method:
+    """A method that is served.
+
+    Args:
+        run: What it does; it answers through the exchange, now or later, or raises.
+        named: The member of params that names what it is about, and that `Mcp-Name` mirrors.
+        modern_only: True when the revisions with a handshake do not know it.
+    """
+
+    run: Callable[[Exchange, RequestMetadata, Caller], None]
+    named: str | None = None
+    modern_only: bool = False
+
+
+class Dispatcher:
+    """What this server does, by method.
+
+    Args:
+        tools: The tools.
+        envelope: What the revision adds to a result.
+        instructions: Guidance for models on how to use this server, if any.
+    """
+
+    def __init__(self, tools: Tools, envelope: wire.Envelope, instructions: str | None = None) -> None:
+        self.tools = tools
+        self.envelope = envelope
+        self.instructions = instructions
+        self.methods: Mapping[str, Method] = {
+            "server/discover": Method(run=self._discover, modern_only=True),
+            "tools/list": Method(run=tools.list),
+            "tools/call": Method(run=tools.call, named="name"),
+        }
+
+    def dispatch(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
+        """Answer a request, now or later, through its exchange. Never raises for what the request holds."""
+        try:
+            method = self._method(exchange)
+            if method.named is not None:
+                _check_named(method.named, exchange.request.params, metadata)
+            method.run(exchange, metadata, caller)
+        except ProtocolError as error:
+            exchange.fail(error)
+        except Exception:
+            exchange.fail(self._unexpected(exchange))
+
+    def capabilities(self) -> dict[str, Any]:
+        """`ServerCapabilities`: what is declared is served, and nothing else is declared."""
+        return {"tools": {}, "logging": {}}
+
+    def _method(self, exchange: Exchange) -> Method:
+        method = self.methods.get(exchange.request.method)
+        if method is None or (method.modern_only and not exchange.revision.modern):
+            raise MethodNotFound(exchange.request.method)
+        return method
+
+    def _discover(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
+        """Spec: Discovery: "Servers MUST implement it"."""
+        result = wire.discovery(self.capabilities(), self.instructions)
+        shape = self.envelope.cacheable(result, exchange.revision, ttl_ms=DISCOVER_TTL_MS, scope="public")
+        exchange.succeed(shape)
+
+    def _unexpected(self, exchange: Exchange) -> InternalError:
+        log_id = secrets.token_hex(4)
+        _log.failure("{method} failed (log id {log_id})", method=exchange.request.method, log_id=log_id)
+        return InternalError(f"Internal error; the server's log has the reason under id {log_id}")
+
+
+def _check_named(member: str, params: Mapping[str, Any], metadata: RequestMetadata) -> None:
+    name = params.get(member)
+    if not isinstance(name, str):
+        raise InvalidParams(f"params.{member} must be a string")
+    if metadata.mirrored is not None:
+        check_name(metadata.mirrored, name)

@@ -1,0 +1,205 @@
+"""The process: wires the rooms together, listens, reloads, and ends in an orderly way."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.features.call import Cause, Runtime
+from mcpserve.features.catalog import Catalog
+from mcpserve.features.threads import ToolThreads
+from mcpserve.features.timing import TimingWheel
+from mcpserve.legacy.face import SessionFace
+from mcpserve.legacy.sessions import SessionLimits, Sessions
+from mcpserve.legacy.streams import ResumeLimits
+from mcpserve.policy.origins import Origins
+from mcpserve.protocol.types import Implementation
+from mcpserve.protocol.wire import Envelope
+from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.tools import ToolLimits, Tools
+from mcpserve.service.greeting import greeting
+from mcpserve.service.plugins import load
+from mcpserve.service.settings import Settings
+from mcpserve.web.endpoint import Endpoint, site_refusal
+from mcpserve.web.response import StreamLimits, Turns
+from mcpserve.web.routing import RoutedResource
+from mcpserve.web.site import HttpLimits, McpSite
+
+_log = Logger()
+
+FLUSH = 0.1
+"""Seconds between the last word to the clients and the end of the process, for the words to leave."""
+
+
+class Daemon(Service):
+    """One server process.
+
+    Args:
+        reactor: What it runs on.
+        settings: What the operator set.
+        catalog: The tools to begin with.
+    """
+
+    def __init__(self, reactor: Any, settings: Settings, catalog: Catalog) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._ports: list[IListeningPort] = []
+        self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
+        envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
+        runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
+        self.tools = Tools(catalog, envelope, runtime, ToolLimits(calls=settings.max_calls))
+        dispatcher = Dispatcher(self.tools, envelope, settings.instructions or None)
+        turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
+        self.sessions = Sessions(reactor, session_limits(settings))
+        legacy = SessionFace(dispatcher, self.sessions, turns)
+        endpoint = Endpoint(dispatcher, origins(settings), turns, legacy)
+        self.site = McpSite(
+            RoutedResource(endpoint.app), clock=reactor, limits=http_limits(settings), refusal=site_refusal
+        )
+        self.site.noisy = False
+
+    def startService(self) -> None:
+        """Listen. What can't be listened on ends the process with a sentence."""
+        super().startService()
+        self._threads.start()
+        for description in self._settings.listen:
+            self._listen(description)
+        self._reactor.callWhenRunning(self._started)
+
+    async def _stop(self) -> None:
+        await DeferredList([_stopped(port) for port in self._ports], consumeErrors=True)
+        self.site.drain()
+        for session in self.sessions:
+            session.end_standalone()
+        await self._calls_ended(self._settings.drain)
+        self.tools.cancel_all(Cause.SHUTDOWN)
+        self.sessions.close_all()
+        await self._pause(FLUSH if self.site.connections else 0)
+        for channel in list(self.site.connections):
+            channel.loseConnection()
+        await self._pause(0)
+        self._threads.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop accepting, let calls end for as long as `drain` says, cancel the rest, and go.
+
+        Fires: when all is over.
+        """
+        super().stopService()
+        _log.info("Stopping: {calls} calls run, for at most {drain:g} s more", calls=len(self.tools.running), drain=self._settings.drain)
+        return Deferred.fromCoroutine(self._stop())
+
+    def reload(self) -> None:
+        """Load the plugins anew. If something is wrong with them, the old ones stay. Open streams go on."""
+        try:
+            catalog = load(self._settings)
+        except (PluginError, ConfigurationError) as error:
+            _log.error("Plugins not reloaded, the old ones stay: {problem}", problem=str(error))
+            return
+        before, after = {tool.name for tool in self.tools.catalog}, {tool.name for tool in catalog}
+        self.tools.catalog = catalog
+        _log.info(
+            "Plugins reloaded: {count} tools, {new} new, {gone} gone",
+            count=len(catalog),
+            new=len(after - before),
+            gone=len(before - after),
+        )
+
+    def _listen(self, description: str) -> None:
+        try:
+            endpoint = serverFromString(self._reactor, description)
+        except Exception as error:
+            raise SystemExit(f"mcpserve: listen: {description!r} is not an endpoint: {error}") from None
+        endpoint.listen(self.site).addCallbacks(self._ports.append, _not_listening, errbackArgs=(description,))
+
+    def _started(self) -> None:
+        self._take_signals()
+        # Twisted has made sys.stdout a log by now; this is for the person who started the server
+        print(greeting(self._settings.listen, self._ports, self.tools.catalog), file=sys.__stdout__, flush=True)
+
+    def _take_signals(self) -> None:
+        """Twisted ends by the signal itself after an orderly stop; a daemon that was asked to stop exits with 0."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, self._on_hangup)
+
+    def _on_stop(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self._stop_or_hurry)
+
+    def _on_hangup(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self.reload)
+
+    def _stop_or_hurry(self) -> None:
+        if self.running:
+            self._reactor.stop()
+        else:
+            self.tools.cancel_all(Cause.SHUTDOWN)
+
+    async def _calls_ended(self, limit: float) -> None:
+        end = self._reactor.seconds() + limit
+        while self.tools.running and self._reactor.seconds() < end:
+            await self._pause(0.02)
+
+    def _pause(self, seconds: float) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred()
+        self._reactor.callLater(seconds, waiting.callback, None)
+        return waiting
+
+
+def origins(settings: Settings) -> Origins:
+    """The Host and Origin check for what is listened on: strict on loopback, by address where any host may be ours."""
+    return Origins(
+        hosts=settings.allow_hosts,
+        origins=settings.allow_origins,
+        any_address=not all("127.0.0.1" in d or "localhost" in d or d.startswith("unix") for d in settings.listen),
+    )
+
+
+def session_limits(settings: Settings) -> SessionLimits:
+    """The bounds of legacy sessions."""
+    return SessionLimits(
+        count=settings.max_sessions,
+        idle=settings.session_idle,
+        lifetime=settings.session_lifetime,
+        resume=ResumeLimits(grace=settings.resume_grace),
+    )
+
+
+def http_limits(settings: Settings) -> HttpLimits:
+    """The bounds of connections and requests."""
+    return HttpLimits(
+        body=settings.body_limit,
+        header_timeout=settings.header_timeout,
+        body_timeout=settings.body_timeout,
+        idle_timeout=settings.idle_timeout,
+        write_stall=settings.write_stall,
+    )
+
+
+def _stopped(port: IListeningPort) -> Deferred[Any]:
+    stopped = port.stopListening()
+    return stopped if isinstance(stopped, Deferred) else Deferred.fromCoroutine(_nothing())
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _not_listening(failure: Failure, description: str) -> Sequence[None]:
+    error = failure.value
+    reason = error.socketError if isinstance(error, CannotListenError) else error
+    text = getattr(reason, "strerror", None) or str(reason)
+    raise SystemExit(f"mcpserve: can't listen on {description}: {text}")

@@ -1,0 +1,44 @@
+"""What a person reads when the server has started: where it is, and a line to try."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IListeningPort
+
+from mcpserve.features.catalog import Catalog
+from mcpserve.protocol import metadata
+from mcpserve.protocol.revisions import V2026_07_28
+from mcpserve.web.endpoint import PATH
+
+_TRIES = ("ticker", "countdown", "echo")
+
+
+def greeting(listen: Sequence[str], ports: Sequence[IListeningPort], catalog: Catalog) -> str:
+    """The URLs of the endpoint, the number of tools, and a curl line for one of them."""
+    urls = [_url(description, port) for description, port in zip(listen, ports, strict=True)]
+    lines = [f"mcpserve is ready with {len(catalog)} tools:", *(f"  {url}" for url in urls)]
+    tool = next((name for name in _TRIES if catalog.get(name) is not None), None)
+    if tool is not None and urls[0].startswith("http"):
+        lines += ["Try it:", "  " + _curl(urls[0], tool)]
+    return "\n".join(lines)
+
+
+def _url(description: str, port: IListeningPort) -> str:
+    address = port.getHost()
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return f"{description} (path {PATH})"
+    scheme = "https" if description.startswith("ssl") else "http"
+    host = "127.0.0.1" if address.host in ("0.0.0.0", "::") else address.host
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{address.port}{PATH}"
+
+
+def _curl(url: str, tool: str) -> str:
+    meta = {"progressToken": 1, metadata.PROTOCOL_VERSION: V2026_07_28.name, metadata.CLIENT_CAPABILITIES: {}}
+    arguments = {"echo": {"text": "hello"}}.get(tool, {})
+    params = {"name": tool, "arguments": arguments, "_meta": meta}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, separators=(",", ":"))
+    headers = ("Content-Type: application/json", f"MCP-Protocol-Version: {V2026_07_28.name}", "Mcp-Method: tools/call", f"Mcp-Name: {tool}")
+    return f"curl -N {url} {' '.join(f'-H {header!r}' for header in headers)} -d '{body}'"

@@ -1,0 +1,131 @@
+"""What an operator can set, in one table: it makes the command line, reads the configuration file, and documents both.
+
+The command line wins over the file, the file over the defaults. An error names the key, the file, and what would be
+right.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from mcpserve.errors import ConfigurationError
+
+
+def setting(default: Any, what: str, *, option: str | None = None, least: float | None = None) -> Any:
+    """A field of `Settings`: its default, what it is for, its option on the command line if it differs, its minimum."""
+    return attrs.field(default=default, metadata={"what": what, "option": option, "least": least})
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """All settings. Lists are repeatable options; times are seconds, sizes bytes."""
+
+    listen: tuple[str, ...] = setting(
+        ("tcp:8000:interface=127.0.0.1",), "Where to listen: a Twisted endpoint, such as tcp:8000:interface=127.0.0.1, "
+        "ssl:443:privateKey=key.pem:certKey=cert.pem or unix:/run/mcp.sock. Repeatable."
+    )  # fmt: skip
+    plugins: tuple[str, ...] = setting((), "A directory of plugin files (*.py). Repeatable.")
+    only: tuple[str, ...] = setting((), "Serve only the tool of this name, even if it is off by default. Repeatable.")
+    without: tuple[str, ...] = setting((), "Do not serve the tool of this name. Repeatable.")
+    shipped: bool = setting(True, "Serve the plugins that come with mcpserve.")
+    allow_hosts: tuple[str, ...] = setting(
+        (), "A Host by which clients reach this server, beside loopback names. Repeatable.", option="allow-host"
+    )
+    allow_origins: tuple[str, ...] = setting(
+        (), "The Origin of web pages that may call this server, beside loopback ones. Repeatable.", option="allow-origin"
+    )
+    name: str = setting("mcpserve", "The name that the server gives itself.")
+    instructions: str = setting("", "Guidance for models on how to use this server.")
+    drain: float = setting(10.0, "Seconds that running calls may take to end when the server stops.", least=0)
+    page_size: int = setting(250, "Tools on one page of tools/list.", least=1)
+    keep_alive: float = setting(15.0, "Seconds of silence after which a stream gets a comment.", least=0.1)
+    stream_buffer: int = setting(1024 * 1024, "Bytes that may wait for one slow reader.", least=1024)
+    write_stall: float = setting(30.0, "Seconds after which a reader that does not read is cut off.", least=1)
+    body_limit: int = setting(4 * 1024 * 1024, "Bytes of the largest request body.", least=1024)
+    header_timeout: float = setting(10.0, "Seconds in which the headers of a request must arrive.", least=0.1)
+    body_timeout: float = setting(30.0, "Seconds in which the body of a request must arrive.", least=0.1)
+    idle_timeout: float = setting(60.0, "Seconds that a connection may be idle between two requests.", least=1)
+    max_calls: int = setting(10_000, "Calls that may run at once.", least=1)
+    max_sessions: int = setting(10_000, "Sessions of clients before 2026-07-28 at once.", least=1)
+    session_idle: float = setting(1800.0, "Seconds without use after which a session ends.", least=1)
+    session_lifetime: float = setting(86_400.0, "Seconds after which a session ends in any case.", least=1)
+    resume_grace: float = setting(30.0, "Seconds that a resumable stream waits for its client.", least=0)
+    threads: int = setting(10, "Threads for tools that block.", least=1)
+    thread_queue: int = setting(100, "Calls that may wait for such a thread.", least=0)
+    plugin: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+
+
+KNOWN: Mapping[str, Any] = {field.name: field for field in attrs.fields(Settings)}
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Args:
+        path: A TOML file; every setting is a key, and `[plugin.NAME]` is the table of a plugin.
+
+    Returns:
+        The settings in it, checked.
+
+    Raises:
+        ConfigurationError: The file can't be read, is not TOML, or holds a key or value that does not fit.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    return {key: checked(key, value, str(path)) for key, value in values.items()}
+
+
+def checked(key: str, value: Any, source: str) -> Any:
+    """Check one setting.
+
+    Args:
+        key: Its name in `Settings`.
+        value: As TOML or the command line gives it.
+        source: The file, or "the command line", for the message.
+
+    Raises:
+        ConfigurationError: The key is unknown, or the value has the wrong type or is too small.
+    """
+    field = KNOWN.get(key)
+    if field is None:
+        raise ConfigurationError(f"{source}: there is no setting {key!r}; there are: {', '.join(KNOWN)}")
+    if key == "plugin":
+        return _plugin_tables(value, source)
+    kind = type(field.default)
+    fits, wanted = _FITS[kind]
+    if not fits(value):
+        raise ConfigurationError(f"{source}: {key} must be {wanted}, not {value!r}")
+    least = field.metadata["least"]
+    if least is not None and value < least:
+        raise ConfigurationError(f"{source}: {key} must be at least {least:g}, not {value!r}")
+    return kind(value)
+
+
+def _plugin_tables(value: Any, source: str) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
+        raise ConfigurationError(f"{source}: plugin must hold one table for each plugin, as in [plugin.tail]")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+_FITS: Mapping[type, tuple[Any, str]] = {
+    bool: (lambda v: isinstance(v, bool), "true or false"),
+    int: (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
+    float: (_is_number, "a number"),
+    str: (lambda v: isinstance(v, str), "a text"),
+    tuple: (lambda v: isinstance(v, list | tuple) and all(isinstance(i, str) for i in v), "a list of texts"),
+}

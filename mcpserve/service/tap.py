@@ -1,0 +1,114 @@
+"""What `twist mcpserve` and `twistd mcpserve` call: the options, and the service made of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from twisted.application.service import Service
+from twisted.internet import reactor
+from twisted.python.usage import Options as UsageOptions
+
+from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.service.daemon import Daemon
+from mcpserve.service.plugins import load, report
+from mcpserve.service.settings import KNOWN, Settings, checked, read_file
+
+COMMAND_LINE = "the command line"
+
+
+def _is_list(field: Any) -> bool:
+    return isinstance(field.default, tuple)
+
+
+def _spelled(field: Any) -> str:
+    return field.metadata["option"] or field.name.replace("_", "-")
+
+
+_FIELDS = [field for field in KNOWN.values() if "what" in field.metadata]
+
+
+def _described(field: Any) -> str:
+    default = "" if field.default in ((), "") else f" [default: {', '.join(field.default) if _is_list(field) else field.default}]"
+    return field.metadata["what"] + default
+
+
+class Options(UsageOptions):
+    """The options of the command line; the names and meanings come from `Settings`."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Serves streaming MCP tools, in all protocol revisions, at /mcp. Tools come from plugins: Python files with "
+        "functions decorated by @mcpserve.tool. SIGHUP reloads the plugins, SIGTERM and Ctrl-C stop the server in an "
+        "orderly way."
+    )
+    optParameters = [
+        ["config", "c", None, "A configuration file in TOML; each option is a key in it, with _ for -."],
+        *([_spelled(f), None, None, _described(f)] for f in _FIELDS if not _is_list(f) and f.type != "bool"),
+    ]
+    optFlags = [
+        ["check", None, "Check the configuration and the plugins, say what would be served, and exit."],
+        ["no-shipped", None, "Do not serve the plugins that come with mcpserve."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings()
+        self._lists: dict[str, list[str]] = {}
+
+    def postOptions(self) -> None:
+        """Put file and command line together; say in one sentence what is wrong."""
+        try:
+            values = read_file(Path(self["config"])) if self["config"] is not None else {}
+            values |= {name: checked(name, value, COMMAND_LINE) for name, value in self._given()}
+            self.settings = Settings(**values)
+            if self["check"]:
+                raise SystemExit(report(self.settings, sys.stdout))
+        except ConfigurationError as error:
+            _exit(str(error))
+
+    def _given(self) -> list[tuple[str, Any]]:
+        given: list[tuple[str, Any]] = [(name, values) for name, values in self._lists.items()]
+        if self["no-shipped"]:
+            given.append(("shipped", False))
+        for field in _FIELDS:
+            text = None if _is_list(field) or isinstance(field.default, bool) else self[_spelled(field)]
+            if text is not None:
+                given.append((field.name, _converted(_spelled(field), text, type(field.default))))
+        return given
+
+
+def _repeatable(field: Any) -> Callable[[Options, str], None]:
+    def opt(self: Options, value: str) -> None:
+        self._lists.setdefault(field.name, []).append(value)
+
+    opt.__doc__ = _described(field)
+    return opt
+
+
+for _field in _FIELDS:
+    if _is_list(_field):
+        setattr(Options, "opt_" + _spelled(_field).replace("-", "_"), _repeatable(_field))
+
+
+def makeService(options: Options) -> Service:
+    """Make the service; plugins are loaded here, so that a broken one is refused before anything listens."""
+    try:
+        return Daemon(reactor, options.settings, load(options.settings))
+    except (ConfigurationError, PluginError) as error:
+        _exit(str(error))
+
+
+def _converted(option: str, text: str, kind: type) -> Any:
+    if kind is str:
+        return text
+    try:
+        return kind(text)
+    except ValueError:
+        _exit(f"--{option} takes a {'whole number' if kind is int else 'number'}, not {text!r}")
+
+
+def _exit(sentence: str) -> NoReturn:
+    raise SystemExit(f"mcpserve: {sentence}")
