@@ -58,7 +58,6 @@ CONNECT_TIMEOUT = 5.0  # seconds
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
 AT_ONCE = 4  # feeds that are fetched at the same time, for all callers together
-SMALL = 16 * 1024  # bytes that feedparser reads in less than 10 ms; more would hold everybody else up
 MARKUP = 10_000  # characters of a summary that are looked at
 SUMMARY = 500  # characters of a summary that are kept
 BATCH = 50  # items in one progress message; what is over follows with the next
@@ -290,7 +289,7 @@ async def read(response: Any, limit: int) -> Answer:
 
 
 def parse(feed: Feed, answer: Answer, max_items: int) -> tuple[list[NewsItem], str | None]:
-    """Make items of a document. May run in a thread: it touches nothing but its arguments.
+    """Make items of a document. Runs in a thread: it touches nothing but its arguments.
 
     Returns:
         The items, and what is wrong with the document if only a part of it could be read.
@@ -301,17 +300,20 @@ def parse(feed: Feed, answer: Answer, max_items: int) -> tuple[list[NewsItem], s
     # Imported here since it takes 40 ms, more than a tenth of the server's start: only who reads news pays for it.
     import feedparser  # noqa: PLC0415
 
-    # A stream: of bytes or a string feedparser would look whether they are a file name or a URL, and open that.
-    # Entities are no danger: those of other files are not loaded, and expat stops when they grow out of bounds.
-    document = feedparser.parse(
-        io.BytesIO(answer.body),
-        response_headers={"content-type": answer.headers.get("content-type", ""), "content-location": feed.url},
-        sanitize_html=False,  # all markup is taken out below
-        resolve_relative_uris=False,
-    )
-    if not document.version and not document.entries:
+    try:
+        # A stream: of bytes or a string feedparser would look whether they are a file name or a URL, and open that.
+        # Entities are no danger: those of other files are not loaded, and expat stops when they grow out of bounds.
+        document = feedparser.parse(
+            io.BytesIO(answer.body),
+            response_headers={"content-type": answer.headers.get("content-type", ""), "content-location": feed.url},
+            sanitize_html=False,  # all markup is taken out below
+            resolve_relative_uris=False,
+        )
+        items = [item_of(entry, feed) for entry in document.entries[:max_items]]
+    except Exception as error:  # feedparser has several kinds for bytes that make no sense to it
+        raise FeedError("it is malformed") from error
+    if not document.get("version") and not items:
         raise FeedError("it is not a well-formed RSS or Atom document")
-    items = [item_of(entry, feed) for entry in document.entries[:max_items]]
     broken = isinstance(document.get("bozo_exception"), SAXException)
     return items, f"it is malformed; {len(items)} items could be read" if broken else None
 
@@ -320,11 +322,13 @@ def item_of(entry: Any, feed: Feed) -> NewsItem:
     """Make an item of feedparser's entry."""
     link = entry.get("link", "")
     title = text_of(entry, "title") or "(no title)"
+    name = entry.get("id") or link or title
     return NewsItem(
-        id=entry.get("id") or link or f"{feed.name}: {title}",
+        id=name if ":" in name else f"{feed.name}: {name}",  # a plain number is unique within its feed only
         title=title,
         link=link if urlsplit(link).scheme in ("http", "https") else None,
-        published=date_of(entry.get("published_parsed") or entry.get("updated_parsed")),
+        # dict.get: feedparser's own would give the date of publication for one of change, with a warning.
+        published=date_of(entry.get("published_parsed") or dict.get(entry, "updated_parsed")),
         summary=text_of(entry, "summary"),
         tags=tags_of(entry),
         feed=feed.name,
@@ -406,6 +410,31 @@ def newest_first(items: Iterable[NewsItem]) -> list[NewsItem]:
 # --- feeds
 
 
+def reason(error: Exception) -> str:
+    """Say why a feed can't be read, in words for a model.
+
+    Raises:
+        CancelledError: That was the reason, perhaps in one of Twisted's wrappings: this call has ended.
+    """
+    if isinstance(error, CancelledError) or any(
+        failure.check(CancelledError) for failure in getattr(error, "reasons", ())
+    ):
+        raise CancelledError() from None
+    reasons: tuple[tuple[type[Exception], str], ...] = (
+        (FeedError, str(error)),
+        (DNSLookupError, "its host name is not known"),
+        (ConnectionRefusedError, "it refuses the connection"),
+        (ConnectError, "it can't be reached"),
+        (ResponseFailed, "the connection was lost, or it does not speak HTTP"),
+    )
+    for kind, words in reasons:
+        if isinstance(error, kind):
+            return words
+    # What is odd about one feed must not end the stream of the others; but it is for us to see.
+    log.failure("A feed could not be read", failure=Failure(error))
+    return "it can't be read"
+
+
 class Source:
     """A feed, what was last read from it, and how to ask whether it has changed since.
 
@@ -419,24 +448,33 @@ class Source:
         self.items: list[NewsItem] = []
         self._settings = settings
         self._unchanged: dict[str, str] = {}  # the headers of a conditional GET
-        self._read: float | None = None
+        self._asked: float | None = None
+        self._problem: str | None = None
 
-    async def refresh(self, clock: IReactorTime) -> None:
-        """Fetch the feed, unless it is too early for that or it has not changed.
+    async def refresh(self, clock: IReactorTime) -> str | None:
+        """Bring the items up to date, unless it is too early to ask again.
+
+        Returns:
+            What went wrong when the feed was last asked: its name, and why it could not be read.
 
         Cancel: aborts the fetch; the items stay as they were.
-        Raises:
-            FeedError: It can't be read, or only in part.
         """
         now = clock.seconds()
-        if self._read is not None and now - self._read < self.feed.refresh:
-            return
-        answer = await self._fetch(clock)
-        if answer.status not in (200, 304):
-            raise FeedError(f"HTTP status {answer.status}")
-        if answer.status == 200:
-            await self._take(answer)
-        self._read = now
+        if self._asked is None or now - self._asked >= self.feed.refresh:
+            self._problem = await self._ask(clock)
+            self._asked = now
+        return self._problem
+
+    async def _ask(self, clock: IReactorTime) -> str | None:
+        try:
+            answer = await self._fetch(clock)
+            if answer.status not in (200, 304):
+                raise FeedError(f"HTTP status {answer.status}")
+            if answer.status == 200:
+                await self._take(answer)
+        except Exception as error:
+            return f"{self.feed.name}: {reason(error)}"
+        return None
 
     def _fetch(self, clock: IReactorTime) -> "Deferred[Answer]":
         timeout = self._settings.timeout
@@ -447,16 +485,12 @@ class Source:
 
     async def _take(self, answer: Answer) -> None:
         self._unchanged = {}
-        self.items, problem = await self._parse(answer)
+        # In a thread: a large document takes a tenth of a second, and so does a small one that is full of entities.
+        self.items, problem = await deferToThread(parse, self.feed, answer, self._settings.max_items)
         if problem is not None:
             raise FeedError(problem)
         conditions = {"etag": "if-none-match", "last-modified": "if-modified-since"}
         self._unchanged = {conditions[name]: answer.headers[name] for name in conditions if name in answer.headers}
-
-    async def _parse(self, answer: Answer) -> tuple[list[NewsItem], str | None]:
-        if len(answer.body) > SMALL:
-            return await deferToThread(parse, self.feed, answer, self._settings.max_items)
-        return parse(self.feed, answer, self._settings.max_items)
 
 
 async def all_of(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -507,41 +541,12 @@ class Newsroom:
 
         Cancel: aborts all fetches.
         """
-        problems = await all_of(self._problem(source, clock) for source in sources)
+        problems = await all_of(self._in_turn(source, clock) for source in sources)
         return [problem for problem in problems if problem is not None]
 
-    async def _problem(self, source: Source, clock: IReactorTime) -> str | None:
+    async def _in_turn(self, source: Source, clock: IReactorTime) -> str | None:
         async with self._turns:
-            try:
-                await source.refresh(clock)
-            except Exception as error:
-                return f"{source.feed.name}: {reason(error)}"
-        return None
-
-
-def reason(error: Exception) -> str:
-    """Say why a feed can't be read, in words for a model.
-
-    Raises:
-        CancelledError: That was the reason, perhaps in one of Twisted's wrappings: this call has ended.
-    """
-    if isinstance(error, CancelledError) or any(
-        failure.check(CancelledError) for failure in getattr(error, "reasons", ())
-    ):
-        raise CancelledError() from None
-    reasons: tuple[tuple[type[Exception], str], ...] = (
-        (FeedError, str(error)),
-        (DNSLookupError, "its host name is not known"),
-        (ConnectionRefusedError, "it refuses the connection"),
-        (ConnectError, "it can't be reached"),
-        (ResponseFailed, "the connection was lost, or it does not speak HTTP"),
-    )
-    for kind, words in reasons:
-        if isinstance(error, kind):
-            return words
-    # What is odd about one feed must not end the stream of the others; but it is for us to see.
-    log.failure("A feed could not be read", failure=Failure(error))
-    return "it can't be read"
+            return await source.refresh(clock)
 
 
 room = Newsroom(Settings())
