@@ -398,14 +398,15 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     def retire(self) -> None:
         """Take no further request.
 
-        A connection that was accepted a moment ago may have its first request on the way, so it gets a second.
+        A connection that was accepted a moment ago may have its first request on the way, so it gets a second. A head
+        that has begun is left alone: when it is complete, `allHeadersReceived` sees that the site is draining.
         """
-        self.persistent = False
         if self.phase == IDLE and self.served:
             self._close()
         elif self.phase == IDLE:
-            self.persistent = True
             self.deadline = self.site.deadline_after(0.0)
+        elif self.phase != HEAD:
+            self.persistent = False
 
     def _close(self) -> None:
         """Close when all is sent; if the client is still sending, let it read our answer first."""
