@@ -171,9 +171,7 @@ class Refusal(ProtocolError):
 
     code = -32600
 
-    def __init__(
-        self, status: int, message: str, headers: Mapping[str, str] | None = None, data: Any = None
-    ) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None, data: Any = None) -> None:
         super().__init__(message, data)
         self.status = self.legacy_status = status
         self.headers = dict(headers or {})

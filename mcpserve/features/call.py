@@ -24,7 +24,6 @@ from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.types import LOG_LEVELS, LogLevel
 
-
 _log = Logger()
 
 
@@ -306,8 +305,8 @@ class Call:
 class Stream(Call):
     """A response that a tool takes over, as a Twisted producer takes over its consumer.
 
-    The tool returns None and goes on until it says `finish` or `fail`, or until the response closes. A push producer may
-    be registered: it is paused and resumed with the reader, and told to stop, once, when the response closes.
+    The tool returns None and goes on until it says `finish` or `fail`, or until the response closes. A push producer
+    may be registered: it is paused and resumed with the reader, and told to stop, once, when the response closes.
     """
 
     __slots__ = ("_producer", "_written")

@@ -76,7 +76,8 @@ def _sources(directories: Iterable[Path], packages: Iterable[EntryPoint] | None,
 def _load_file(path: Path) -> ModuleType:
     name = f"mcpserve_plugins.g{next(_generations)}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Classes look up their annotations through sys.modules while the module runs.
     sys.modules[name] = module

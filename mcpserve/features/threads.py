@@ -61,7 +61,7 @@ class ToolThreads:
     def run(self, f: Callable[[], Any]) -> Deferred[Any]:
         """See `Threads.run`."""
         if self._taken >= self._places:
-            raise ToolError("The server is busy: all threads for tools are taken and the queue is full. Try again later.")
+            raise ToolError("The server is busy: all its threads are taken and the queue is full. Try again later.")
         self._taken += 1
         ran = deferToThreadPool(self._reactor, self.pool, copy_context().run, f)
         ran.addBoth(self._left)

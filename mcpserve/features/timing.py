@@ -97,7 +97,7 @@ class TimingWheel:
 
 
 class Timer:
-    """A delayed call: fires once unless it is cancelled before. Looks like Twisted's `IDelayedCall` where it matters."""
+    """A delayed call: fires once unless it is cancelled before. Like Twisted's `IDelayedCall` where it matters."""
 
     __slots__ = ("_args", "_f", "_wheel", "on_done", "slot")
 

@@ -64,8 +64,8 @@ class Tool:
         mirrored: The arguments that clients repeat in `Mcp-Param-*` headers.
         call_parameter: The parameter that gets the call or the stream, if there is one.
         takes_over: True when that parameter is the response stream.
-        plain: True for a sync function that needs neither call, thread, timeout nor limit, so that it can be answered at
-            once without a call object.
+        plain: True for a sync function that needs neither call, thread, timeout nor limit, so that it can be answered
+            at once without a call object.
         origin: The file or the package that it comes from.
     """
 
@@ -172,9 +172,7 @@ def build(function: Callable[..., Any], origin: str) -> Tool:
         raise PluginError(f"{origin}: tool {name!r}: {error}") from error
 
 
-def _assemble(
-    name: str, function: Callable[..., Any], signature: Signature, options: ToolOptions, origin: str
-) -> Tool:
+def _assemble(name: str, function: Callable[..., Any], signature: Signature, options: ToolOptions, origin: str) -> Tool:
     parameter, marker = _injection(signature)
     if marker is Stream and options.thread:
         raise PluginError("a function in a thread can't take over the response; take a Call, or drop thread=True")

@@ -105,9 +105,7 @@ class SessionFace:
         writer = ResponseWriter(request, facts.accept, self._turns, headers)
         writer.reply(jsonrpc.encode_result(message.id, result), 200)
 
-    def _request(
-        self, request: McpRequest, facts: Facts, caller: Caller, session: Session, message: Request
-    ) -> None:
+    def _request(self, request: McpRequest, facts: Facts, caller: Caller, session: Session, message: Request) -> None:
         if message.id in session.calls:
             raise InvalidRequest("A request with this id is still running in this session")
         known = _metadata(session, message)
@@ -174,7 +172,9 @@ class SessionFace:
         session.calls[message.id] = exchange
         self._dispatch(session, exchange, known, caller)
 
-    def _session(self, facts: Facts, missing: str = "The Mcp-Session-Id header is missing; send initialize first") -> Session:
+    def _session(
+        self, facts: Facts, missing: str = "The Mcp-Session-Id header is missing; send initialize first"
+    ) -> Session:
         if facts.session_id is None:
             raise Refusal(400, missing)
         return self.sessions.get(facts.session_id)
@@ -199,8 +199,8 @@ def _version_in(params: Any) -> str:
     if not isinstance(params.get("capabilities"), dict):
         raise InvalidParams("params.capabilities must be an object")
     client = params.get("clientInfo")
-    if not (isinstance(client, dict) and isinstance(client.get("name"), str) and isinstance(client.get("version"), str)):
+    if not (
+        isinstance(client, dict) and isinstance(client.get("name"), str) and isinstance(client.get("version"), str)
+    ):
         raise InvalidParams("params.clientInfo must be an object with a name and a version")
     return version
-
-

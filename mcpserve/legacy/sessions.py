@@ -160,7 +160,9 @@ class Sessions:
             raise Refusal(503, "This server has too many sessions; try again later", {"Retry-After": "60"})
         now = self._clock.seconds()
         # Spec: the session id "SHOULD be globally unique and cryptographically secure", in visible ASCII.
-        session = Session(secrets.token_urlsafe(24), revision, client_info, capabilities, now, now, self._clock, self._limits)
+        session = Session(
+            secrets.token_urlsafe(24), revision, client_info, capabilities, now, now, self._clock, self._limits
+        )
         self._sessions[session.id] = session
         if self._sweep_call is None:
             self._sweep_call = self._clock.callLater(self._sweep_interval, self._sweep)

@@ -67,7 +67,8 @@ class Origins:
         if lowered in self._origins or (scheme in ("http", "https") and _without_port(rest) in LOOPBACK_NAMES):
             return
         raise Refusal(
-            403, f"The Origin {origin[:128]!r} may not call this server; to allow it, use --allow-origin (allow_origins)"
+            403,
+            f"The Origin {origin[:128]!r} may not call this server; to allow it, use --allow-origin (allow_origins)",
         )
 
 

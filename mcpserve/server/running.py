@@ -143,7 +143,9 @@ class Running:
         if self.ended:
             return
         if cause is Cause.TIMED_OUT:
-            self._reply(Result(content=[Text(f"The tool did not finish within {self.tool.options.timeout:g} s")], is_error=True))
+            self._reply(
+                Result(content=[Text(f"The tool did not finish within {self.tool.options.timeout:g} s")], is_error=True)
+            )
         elif cause is Cause.SHUTDOWN:
             self.exchange.fail(InternalError("The server is shutting down; call again"))
         _log.info("Call of {tool} cancelled: {cause}", tool=self.tool.name, cause=cause.value)

@@ -155,4 +155,3 @@ class Tools:
     def _reply(self, exchange: Exchange, result: Result) -> None:
         revision = exchange.revision
         exchange.succeed(self._envelope.complete(wire.call_result(result, revision), revision))
-

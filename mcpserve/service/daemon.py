@@ -98,7 +98,11 @@ class Daemon(Service):
         Fires: when all is over.
         """
         super().stopService()
-        _log.info("Stopping: {calls} calls run, for at most {drain:g} s more", calls=len(self.tools.running), drain=self._settings.drain)
+        _log.info(
+            "Stopping: {calls} calls run, for at most {drain:g} s more",
+            calls=len(self.tools.running),
+            drain=self._settings.drain,
+        )
         return Deferred.fromCoroutine(self._stop())
 
     def reload(self) -> None:

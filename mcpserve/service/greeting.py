@@ -40,5 +40,10 @@ def _curl(url: str, tool: str) -> str:
     arguments = {"echo": {"text": "hello"}}.get(tool, {})
     params = {"name": tool, "arguments": arguments, "_meta": meta}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, separators=(",", ":"))
-    headers = ("Content-Type: application/json", f"MCP-Protocol-Version: {V2026_07_28.name}", "Mcp-Method: tools/call", f"Mcp-Name: {tool}")
+    headers = (
+        "Content-Type: application/json",
+        f"MCP-Protocol-Version: {V2026_07_28.name}",
+        "Mcp-Method: tools/call",
+        f"Mcp-Name: {tool}",
+    )
     return f"curl -N {url} {' '.join(f'-H {header!r}' for header in headers)} -d '{body}'"

@@ -37,7 +37,9 @@ class Settings:
         (), "A Host by which clients reach this server, beside loopback names. Repeatable.", option="allow-host"
     )
     allow_origins: tuple[str, ...] = setting(
-        (), "The Origin of web pages that may call this server, beside loopback ones. Repeatable.", option="allow-origin"
+        (),
+        "The Origin of web pages that may call this server, beside loopback ones. Repeatable.",
+        option="allow-origin",
     )
     name: str = setting("mcpserve", "The name that the server gives itself.")
     instructions: str = setting("", "Guidance for models on how to use this server.")

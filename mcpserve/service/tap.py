@@ -31,7 +31,11 @@ _FIELDS = [field for field in KNOWN.values() if "what" in field.metadata]
 
 
 def _described(field: Any) -> str:
-    default = "" if field.default in ((), "") else f" [default: {', '.join(field.default) if _is_list(field) else field.default}]"
+    default = (
+        ""
+        if field.default in ((), "")
+        else f" [default: {', '.join(field.default) if _is_list(field) else field.default}]"
+    )
     return field.metadata["what"] + default
 
 

@@ -1,0 +1,281 @@
+"""For authors of plugins: run a tool without sockets, on a clock that the test advances.
+
+    runner = ToolRunner(countdown)
+    call = runner.call("countdown", start=3)
+    runner.clock.pump([1.0] * 3)
+    assert [p.value for p in call.progress] == [0, 1, 2, 3]
+    assert call.text == "Counted down from 3."
+    assert runner.leftovers() == []
+
+The tool runs as it does in the server, from the check of its arguments to the shape of its result; only the transport is
+replaced by a reader that the test controls: it can stall, go on, disconnect, or cancel.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import orjson
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+
+from mcpserve.features.call import Caller, Cause, Runtime
+from mcpserve.features.catalog import Catalog
+from mcpserve.features.timing import TimingWheel
+from mcpserve.features.tool import build
+from mcpserve.protocol.exchange import Exchange, State
+from mcpserve.protocol.jsonrpc import Request
+from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.revisions import V2026_07_28
+from mcpserve.protocol.types import (
+    ABSENT,
+    Audio,
+    Content,
+    EmbeddedResource,
+    Image,
+    Implementation,
+    LogLevel,
+    ResourceLink,
+    Result,
+    Text,
+)
+from mcpserve.protocol.wire import Envelope
+from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.running import Running
+from mcpserve.server.tools import Tools
+
+
+@attrs.frozen
+class Progress:
+    """One `notifications/progress`."""
+
+    value: float
+    total: float | None
+    message: str | None
+
+
+@attrs.frozen
+class LogEntry:
+    """One `notifications/message`."""
+
+    level: str
+    data: Any
+    logger: str | None
+
+
+class ToolCall:
+    """One call of a tool, seen from its client.
+
+    Attributes:
+        progress: What was reported so far, in order.
+        logs: The log messages so far, in order.
+    """
+
+    def __init__(self) -> None:
+        self.progress: list[Progress] = []
+        self.logs: list[LogEntry] = []
+        self._stalled = False
+        self._waiting: list[bytes] = []
+        self._reply: dict[str, Any] | None = None
+        self._exchange: Exchange | None = None
+
+    # --- what became of it
+
+    @property
+    def done(self) -> bool:
+        """True when the call has a result or an error, or was cancelled."""
+        return self._exchange is not None and not self._exchange.live
+
+    @property
+    def cancelled(self) -> bool:
+        """True when it ended without a reply."""
+        return self._exchange is not None and self._exchange.state in (State.LOST, State.WITHDRAWN)
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The JSON-RPC error it ended with, if any."""
+        return None if self._reply is None else self._reply.get("error")
+
+    @property
+    def result(self) -> Result:
+        """The result it ended with.
+
+        Raises:
+            AssertionError: It has not ended, or ended otherwise.
+        """
+        if self._reply is None or "result" not in self._reply:
+            raise AssertionError(f"the call has no result: {self._reply or 'it has not ended, or was cancelled'}")
+        result = self._reply["result"]
+        return Result(
+            content=[_content(block) for block in result["content"]],
+            structured=result.get("structuredContent", ABSENT),
+            is_error=result.get("isError", False),
+        )
+
+    @property
+    def structured(self) -> Any:
+        """The structured content of the result."""
+        return self.result.structured
+
+    @property
+    def text(self) -> str:
+        """The text blocks of the result, joined by line breaks."""
+        return "\n".join(block.text for block in self.result.content if isinstance(block, Text))
+
+    # --- what its client does
+
+    def drop(self) -> None:
+        """The client disconnects."""
+        if self._exchange is not None:
+            self._exchange.lost()
+
+    def cancel(self) -> None:
+        """The client sends `notifications/cancelled`."""
+        if self._exchange is not None:
+            self._exchange.withdraw()
+
+    def stall(self) -> None:
+        """The client stops reading."""
+        self._stalled = True
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume(self) -> None:
+        """The client reads on: it gets what was held back."""
+        self._stalled = False
+        waiting, self._waiting = self._waiting, []
+        for message in waiting:
+            self._read(message)
+        if self._exchange is not None:
+            self._exchange.resume()
+
+    # --- Carrier
+
+    def notify(self, message: bytes, replaceable: bool) -> None:
+        """Called by the exchange."""
+        if self._stalled:
+            self._waiting.append(message)
+        else:
+            self._read(message)
+
+    def reply(self, message: bytes, status: int) -> None:
+        """Called by the exchange."""
+        self._reply = orjson.loads(message)
+
+    def end(self) -> None:
+        """Called by the exchange."""
+
+    def begin(self, exchange: Exchange) -> None:
+        """Called by the runner."""
+        self._exchange = exchange
+
+    def _read(self, message: bytes) -> None:
+        decoded = orjson.loads(message)
+        params = decoded["params"]
+        if decoded["method"] == "notifications/progress":
+            self.progress.append(Progress(params["progress"], params.get("total"), params.get("message")))
+        else:
+            self.logs.append(LogEntry(params["level"], params["data"], params.get("logger")))
+
+
+class ImmediateThreads:
+    """Stands in for the pool of threads: a blocking tool runs at once, in the test's own thread."""
+
+    def run(self, f: Callable[[], Any]) -> Deferred[Any]:
+        """See `Threads.run`."""
+        return maybeDeferred(f)
+
+    def call_in_reactor(self, f: Callable[..., object], *args: object) -> None:
+        """See `Threads.call_in_reactor`."""
+        f(*args)
+
+
+class ToolRunner:
+    """Some tools, ready to be called.
+
+    Args:
+        functions: Functions that `@tool` has marked.
+
+    Attributes:
+        clock: The clock that the tools live on; advance it.
+
+    Raises:
+        PluginError: One of them does not fit.
+    """
+
+    def __init__(self, *functions: Callable[..., Any]) -> None:
+        self.clock = Clock()
+        self._wheel = TimingWheel(self.clock)
+        envelope = Envelope(Implementation(name="test", version="0"))
+        catalog = Catalog([build(function, "the test") for function in functions])
+        runtime = Runtime(clock=self.clock, wheel=self._wheel, threads=ImmediateThreads())
+        self._tools = Tools(catalog, envelope, runtime)
+        self._dispatcher = Dispatcher(self._tools, envelope)
+        self._calls = 0
+
+    def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        /,
+        *,
+        progress_token: int | str | None = "token",
+        log_level: LogLevel | None = "debug",
+        capabilities: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> ToolCall:
+        """Call a tool.
+
+        Args:
+            name: Its name.
+            arguments: Its arguments as a JSON object; or give them as keywords.
+            progress_token: None for a client that does not want progress.
+            log_level: The least severe log messages that the client wants; None for none.
+            capabilities: What the client declares.
+        """
+        self._calls += 1
+        params = {"name": name, "arguments": {**(arguments or {}), **more}}
+        call = ToolCall()
+        exchange = Exchange(Request(self._calls, "tools/call", params), V2026_07_28, call)
+        call.begin(exchange)
+        metadata = RequestMetadata(
+            revision=V2026_07_28,
+            progress_token=progress_token,
+            log_level=log_level,
+            capabilities=capabilities or {},
+        )
+        self._dispatcher.dispatch(exchange, metadata, Caller())
+        return call
+
+    def shut_down(self) -> None:
+        """The server stops: what runs is cancelled."""
+        self._tools.cancel_all(Cause.SHUTDOWN)
+
+    def leftovers(self) -> Sequence[str]:
+        """What is still there of all calls: running calls, timers, delayed calls. Empty when nothing is."""
+        running = [_described(running) for running in self._tools.running]
+        timers = [f"{len(self._wheel)} timers on the wheel"] if len(self._wheel) else []
+        delayed = [f"delayed call: {delayed}" for delayed in self.clock.getDelayedCalls()]
+        return [*running, *timers, *delayed]
+
+
+def _described(running: Running) -> str:
+    return f"a running call of {running.tool.name}"
+
+
+def _content(block: Mapping[str, Any]) -> Content:
+    kind = block["type"]
+    if kind == "text":
+        return Text(block["text"])
+    if kind == "image":
+        return Image(base64.b64decode(block["data"]), block["mimeType"])
+    if kind == "audio":
+        return Audio(base64.b64decode(block["data"]), block["mimeType"])
+    if kind == "resource_link":
+        return ResourceLink(block["uri"], block["name"])
+    resource = block["resource"]
+    contents = resource["text"] if "text" in resource else base64.b64decode(resource["blob"])
+    return EmbeddedResource(resource["uri"], contents, mime_type=resource.get("mimeType"))
