@@ -17,7 +17,7 @@ PLUGINS = Path(__file__).with_name("plugins")
 def command(port: int) -> list[str]:
     """The command line that serves the fixture and nothing else."""
     listen = f"tcp:{port}:interface=127.0.0.1"
-    return twist_mcpserve("--listen", listen, "--plugins", str(PLUGINS), "--only", "test_*,json_schema_2020_12_tool")
+    return twist_mcpserve("--listen", listen, "--no-shipped", "--plugins", str(PLUGINS))
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from tests.interop.served import Served, eventually
 pytestmark = pytest.mark.interop
 
 CYCLES = 1000
-WARM_UP = 200
+WARM_UP = 6000
+"""So many until the allocator has its arenas; then memory is flat."""
 MEMORY_NOISE = 3 * 1024 * 1024
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)

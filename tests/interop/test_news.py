@@ -68,7 +68,7 @@ def news(wire: Wire, tmp_path: Path) -> Iterator[Served]:
     """A server that is configured to read this feed alone."""
     config = tmp_path / "mcpserve.toml"
     url = f"http://127.0.0.1:{wire.server_port}/rss.xml"
-    config.write_text(f'[[plugins.market_news.feeds]]\nname = "Wire"\nurl = "{url}"\n')
+    config.write_text(f'[[plugin.market_news.feeds]]\nname = "Wire"\nurl = "{url}"\n')
     with serving(tmp_path / "server.log", "--config", str(config)) as server:
         yield server
 
@@ -78,7 +78,7 @@ def test_batches_arrive_as_they_happen(news: Served) -> None:
     arguments = {"symbol": "ACME", "interval": 0.4, "duration": 1.6}
     with curl(news.url, tool_call("stream_market_news", arguments, "t")) as process:
         *progress, (_, last) = list(messages(process))
-    assert [message["params"]["progress"] for _, message in progress] == [0, 0.25, 0.5, 0.75, 1]
+    assert [message["params"]["progress"] for _, message in progress] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     batches = [json.loads(message["params"]["message"]) for _, message in progress[1:]]
     titles = [[item["title"] for item in batch["items"]] for batch in batches]
     assert titles == [[f"ACME news {number}"] for number in range(1, 5)]
