@@ -7,8 +7,8 @@
     assert call.text == "Counted down from 3."
     assert runner.leftovers() == []
 
-The tool runs as it does in the server, from the check of its arguments to the shape of its result; only the transport is
-replaced by a reader that the test controls: it can stall, go on, disconnect, or cancel.
+The tool runs as it does in the server, from the check of its arguments to the shape of its result; only the transport
+is replaced by a reader that the test controls: it can stall, go on, disconnect, or cancel.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class SessionFace:
 
     def batch(self, request: McpRequest, facts: Facts, caller: Caller, batch: Batch) -> None:
         """See `LegacyFace.batch`. Spec: 2025-03-26, Base Protocol: "MUST support receiving JSON-RPC batches"."""
-        session = self._session(facts, "Batches need a session of revision 2025-03-26")
+        session = self._session(facts)
         if not session.revision.batches:
             raise Refusal(400, f"Batches are not part of revision {session.revision.name}; send one message a POST")
         writer = ResponseWriter(request, facts.accept, self._turns)
@@ -141,9 +141,8 @@ class SessionFace:
         if message.method == "notifications/cancelled":
             request_id = message.params.get("requestId")
             # 1, 1.0 and true are one key to Python, but not one id
-            exchange = session.calls.get(request_id) if type(request_id) in (int, str) else None
-            if exchange is not None:
-                exchange.withdraw()
+            if jsonrpc.is_id(request_id) and request_id in session.calls:
+                session.calls[request_id].withdraw()
 
     def _element(self, session: Session, caller: Caller, reply: BatchReply, item: Any) -> None:
         try:
@@ -172,11 +171,9 @@ class SessionFace:
         session.calls[message.id] = exchange
         self._dispatch(session, exchange, known, caller)
 
-    def _session(
-        self, facts: Facts, missing: str = "The Mcp-Session-Id header is missing; send initialize first"
-    ) -> Session:
+    def _session(self, facts: Facts) -> Session:
         if facts.session_id is None:
-            raise Refusal(400, missing)
+            raise Refusal(400, "The Mcp-Session-Id header is missing; send initialize first")
         return self.sessions.get(facts.session_id)
 
 
@@ -198,9 +195,6 @@ def _version_in(params: Any) -> str:
         raise InvalidParams(f"params.protocolVersion must be a string, such as {LATEST_LEGACY.name!r}")
     if not isinstance(params.get("capabilities"), dict):
         raise InvalidParams("params.capabilities must be an object")
-    client = params.get("clientInfo")
-    if not (
-        isinstance(client, dict) and isinstance(client.get("name"), str) and isinstance(client.get("version"), str)
-    ):
+    if not metadata.is_implementation(params.get("clientInfo")):
         raise InvalidParams("params.clientInfo must be an object with a name and a version")
     return version

@@ -36,7 +36,7 @@ class SessionLimits:
     idle: float = 30 * 60.0
     lifetime: float = 24 * 3600.0
     streams: int = 1000
-    resume: ResumeLimits = ResumeLimits()
+    resume: ResumeLimits = attrs.field(factory=ResumeLimits)
 
 
 @attrs.define(eq=False)

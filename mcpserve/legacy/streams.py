@@ -33,7 +33,7 @@ class ResumeLimits:
 
     grace: float = 30.0
     retry_ms: int = 1000
-    events: EventLimits = EventLimits()
+    events: EventLimits = attrs.field(factory=EventLimits)
 
 
 class ResumableStream:

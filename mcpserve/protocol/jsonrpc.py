@@ -11,7 +11,7 @@ An error's `id` is left out when the request's could not be read; the schema for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 import orjson
@@ -81,7 +81,7 @@ def message_from(value: Any) -> Message:
     if not isinstance(value, dict):
         raise InvalidRequest("A JSON-RPC message is an object")
     request_id = value.get("id")
-    known = request_id if _is_id(request_id) else None
+    known = request_id if is_id(request_id) else None
     if value.get("jsonrpc") != "2.0":
         raise InvalidRequest('The member "jsonrpc" must be "2.0"', request_id=known)
     if "method" not in value:
@@ -104,7 +104,8 @@ def message_from(value: Any) -> Message:
 _NO_PARAMS: dict[str, Any] = {}
 
 
-def _is_id(value: Any) -> bool:
+def is_id(value: Any) -> TypeGuard[RequestId]:
+    """Tell whether this may be the id of a request: a string or an integer, and nothing that only equals one."""
     return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
 
 

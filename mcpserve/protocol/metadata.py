@@ -102,7 +102,7 @@ def modern_metadata(
     if not isinstance(capabilities, dict):
         raise MalformedMetadata(f"params._meta: {CLIENT_CAPABILITIES} must be an object")
     info = meta.get(CLIENT_INFO)
-    if CLIENT_INFO in meta and not _is_implementation(info):
+    if CLIENT_INFO in meta and not is_implementation(info):
         raise MalformedMetadata(f"params._meta: {CLIENT_INFO} must be an object with a name and a version")
     level = meta.get(LOG_LEVEL)
     if LOG_LEVEL in meta and level not in LOG_LEVELS:
@@ -142,5 +142,6 @@ def request_meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return meta
 
 
-def _is_implementation(value: Any) -> bool:
+def is_implementation(value: Any) -> bool:
+    """Tell whether this is an `Implementation`: a name and a version."""
     return isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("version"), str)

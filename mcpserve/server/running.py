@@ -192,6 +192,7 @@ class Running:
 
     def _raised(self, failure: Failure) -> None:
         self._work = None
+        assert failure.value is not None
         self.fail(failure.value)
 
     def _reply(self, result: Result) -> None:

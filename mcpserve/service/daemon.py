@@ -72,7 +72,7 @@ class Daemon(Service):
 
     def startService(self) -> None:
         """Listen. What can't be listened on ends the process with a sentence."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._threads.start()
         for description in self._settings.listen:
             self._listen(description)
@@ -88,7 +88,7 @@ class Daemon(Service):
         self.sessions.close_all()
         await self._pause(FLUSH if self.site.connections else 0)
         for channel in list(self.site.connections):
-            channel.loseConnection()
+            channel.transport.loseConnection()
         await self._pause(0)
         self._threads.stop()
 
@@ -97,7 +97,7 @@ class Daemon(Service):
 
         Fires: when all is over.
         """
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         _log.info(
             "Stopping: {calls} calls run, for at most {drain:g} s more",
             calls=len(self.tools.running),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import Service
 from twisted.internet import reactor
@@ -24,19 +24,15 @@ def _is_list(field: Any) -> bool:
 
 
 def _spelled(field: Any) -> str:
-    return field.metadata["option"] or field.name.replace("_", "-")
-
-
-_FIELDS = [field for field in KNOWN.values() if "what" in field.metadata]
+    return str(field.metadata["option"] or field.name.replace("_", "-"))
 
 
 def _described(field: Any) -> str:
-    default = (
-        ""
-        if field.default in ((), "")
-        else f" [default: {', '.join(field.default) if _is_list(field) else field.default}]"
-    )
-    return field.metadata["what"] + default
+    default = ", ".join(field.default) if _is_list(field) else str(field.default)
+    return f"{field.metadata['what']} [default: {default}]" if default else str(field.metadata["what"])
+
+
+_FIELDS = [field for field in KNOWN.values() if "what" in field.metadata]
 
 
 class Options(UsageOptions):
@@ -48,17 +44,17 @@ class Options(UsageOptions):
         "functions decorated by @mcpserve.tool. SIGHUP reloads the plugins, SIGTERM and Ctrl-C stop the server in an "
         "orderly way."
     )
-    optParameters = [
+    optParameters: ClassVar[list[list[str | None]]] = [
         ["config", "c", None, "A configuration file in TOML; each option is a key in it, with _ for -."],
-        *([_spelled(f), None, None, _described(f)] for f in _FIELDS if not _is_list(f) and f.type != "bool"),
+        *([_spelled(f), None, None, _described(f)] for f in _FIELDS if not isinstance(f.default, tuple | bool)),
     ]
-    optFlags = [
+    optFlags: ClassVar[list[list[str | None]]] = [
         ["check", None, "Check the configuration and the plugins, say what would be served, and exit."],
         ["no-shipped", None, "Do not serve the plugins that come with mcpserve."],
     ]
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.settings = Settings()
         self._lists: dict[str, list[str]] = {}
 
@@ -78,7 +74,7 @@ class Options(UsageOptions):
         if self["no-shipped"]:
             given.append(("shipped", False))
         for field in _FIELDS:
-            text = None if _is_list(field) or isinstance(field.default, bool) else self[_spelled(field)]
+            text = None if isinstance(field.default, tuple | bool) else self[_spelled(field)]
             if text is not None:
                 given.append((field.name, _converted(_spelled(field), text, type(field.default))))
         return given

@@ -106,17 +106,18 @@ class Endpoint:
         """End a legacy session."""
         return self._sessional(request, "delete")
 
-    @app.handle_errors(HTTPException)
+    @app.handle_errors(HTTPException)  # type: ignore[arg-type]
     def refused(self, request: McpRequest, failure: Failure) -> Any:
         """What Klein found wrong: an unknown path, a method that is not allowed."""
         problem = failure.value
+        assert isinstance(problem, HTTPException)
         headers = {}
         if isinstance(problem, MethodNotAllowed) and problem.valid_methods:
             headers["Allow"] = ", ".join(sorted(set(problem.valid_methods) - {"HEAD"}))
         answer_error(request, Refusal(problem.code or 500, f"{problem.name}: the endpoint is {PATH}", headers))
         return NOT_DONE_YET
 
-    @app.handle_errors(Exception)
+    @app.handle_errors(Exception)  # type: ignore[arg-type]
     def failed(self, request: McpRequest, failure: Failure) -> Any:
         """A fault of ours."""
         _log.failure("A request failed", failure=failure)
