@@ -87,9 +87,6 @@ class Daemon(Service):
         self.tools.cancel_all(Cause.SHUTDOWN)
         self.sessions.close_all()
         await self._pause(FLUSH if self.site.connections else 0)
-        for channel in list(self.site.connections):
-            channel.transport.loseConnection()
-        await self._pause(0)
         self._threads.stop()
 
     def stopService(self) -> Deferred[None]:
