@@ -6,7 +6,7 @@
 | str | its text | - |
 | bytes | picture, sound or blob, by its first bytes | - |
 | content blocks; a list of blocks, bytes and texts | the blocks | - |
-| Result | as it is | as it is |
+| Result | as it is | as it is, made plain JSON |
 | anything else | its JSON as text | its JSON; in `{"result": ...}` when it is no object |
 
 A tool with an output schema has structured content also for None and str.
@@ -17,11 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import attrs
 import orjson
 
 from mcpserve.features.arguments import Signature
-from mcpserve.features.plain import json_text
-from mcpserve.protocol.types import CONTENT_TYPES, Audio, Content, EmbeddedResource, Image, Result, Text
+from mcpserve.features.plain import json_text, plain
+from mcpserve.protocol.types import ABSENT, CONTENT_TYPES, Audio, Content, EmbeddedResource, Image, Result, Text
 
 _PICTURES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 _SOUNDS = (
@@ -51,7 +52,7 @@ def to_result(value: Any, signature: Signature | None = None) -> Result:
     """
     schema = None if signature is None else signature.output_schema
     if isinstance(value, Result):
-        return value
+        return value if value.structured is ABSENT else attrs.evolve(value, structured=plain(value.structured))
     if schema is None and (value is None or type(value) is str):
         return Result(content=() if value is None else (Text(_unicode(value)),))
     if isinstance(value, _BLOCKS) or _is_mixed(value):

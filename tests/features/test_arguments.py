@@ -366,6 +366,7 @@ def test_plain_arguments_are_only_copied() -> None:
         (set[str], ["a", "b"], {"a", "b"}),
         (Color, "blue", Color.BLUE),
         (Literal[1, True], True, True),
+        (Literal[1, True], 1, 1),
         (Literal[1, "a"], 1.0, 1),
         (bytes, "aGk=", b"hi"),
         (Path, "a/b", Path("a/b")),

@@ -83,6 +83,12 @@ def test_a_result_stays_as_it_is() -> None:
     assert to_result(result, WRAPPED) is result
 
 
+def test_the_structured_part_of_a_result_becomes_plain() -> None:
+    """An attrs class in it is written as elsewhere, and nothing is wrapped."""
+    result = to_result(Result(content=[Text("3")], structured=[Sum(3)], meta={"a": 1}), WRAPPED)
+    assert result == Result(content=[Text("3")], structured=[{"total": 3, "parts": []}], meta={"a": 1})
+
+
 @pytest.mark.parametrize(
     ("data", "block"),
     [

@@ -64,7 +64,8 @@ class Query(Options):
     """What is looked for."""
 
     text: str
-    lang: NotRequired[str]
+    lang: "NotRequired[str]"
+    page: "Annotated[NotRequired[int], 'Which']"
 
 
 class Point(NamedTuple):  # noqa: D101
@@ -206,6 +207,7 @@ def test_a_typed_dict_says_what_is_required() -> None:
         assert schema["required"] == ["text"]
         assert schema["properties"]["depth"] == {"type": "integer", "description": "How deep"}
         assert schema["properties"]["lang"] == STRING
+        assert schema["properties"]["page"] == {"type": "integer", "description": "Which"}
 
 
 def test_a_named_tuple_is_an_object() -> None:

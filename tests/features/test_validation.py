@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +116,13 @@ def test_refuses_a_bad_schema(schema: Any, words: str) -> None:
     """What can't be compiled, or would need another document, is refused at once and nothing is fetched."""
     with pytest.raises(PluginError, match=words):
         Validator(schema, "it")
+
+
+def test_reads_no_file(tmp_path: Path) -> None:
+    """Not even a document that is there, and would fit, is read."""
+    (tmp_path / "there.json").write_text('{"type": "integer"}')
+    with pytest.raises(PluginError, match="never fetched"):
+        Validator({"$ref": (tmp_path / "there.json").as_uri()}, "it")
 
 
 def test_formats_assert_on_request() -> None:
