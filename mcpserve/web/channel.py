@@ -81,11 +81,11 @@ def field_name(name: bytes) -> bytes | None:
 
     Spec: RFC 9110, 5.1 "Field names are case-insensitive"; RFC 9112, 5.1: no whitespace between name and colon.
     """
-    known = _names.get(name)
-    if known is None and _TOKEN.fullmatch(name):
-        known = name.lower()
-        if len(_names) < _NAMES_KEPT:
-            _names[name] = known
+    if not _TOKEN.fullmatch(name):
+        return None
+    known = name.lower()
+    if len(_names) < _NAMES_KEPT:
+        _names[name] = known
     return known
 
 
@@ -206,7 +206,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     def headerReceived(self, line: bytes) -> bool:
         """Keep one header. Unlike the inherited one, build no `Headers`, and limit the digits of a length."""
         name, colon, value = line.partition(b":")
-        known = field_name(name)
+        known = _names.get(name) or field_name(name)
         value = value.strip(b" \t")
         # RFC 9110, 5.5: "Field values containing CR, LF, or NUL characters are invalid and dangerous"
         if not colon or known is None or len(value.translate(None, b"\x00\r\n")) != len(value):
