@@ -65,6 +65,17 @@ def limit(text: str, *, case: str, load: str, metric: str, bound: float, peer: s
     return Goal(text=text, case=case, load=load, metric=metric, bound=bound, at_most=True, peer=peer)
 
 
+def closing(peer: str, who: str, how: str, bound: float) -> Sequence[Goal]:
+    """The goals for a client that goes away: how soon its tool is cancelled, and that each one is."""
+    load = f"client {how}"
+    return (
+        limit(
+            f"{who} {how} to cancelled tool: p99 ms", case="cancel", load=load, metric="p99_ms", bound=bound, peer=peer
+        ),
+        limit(f"{who} {how}: tools never cancelled", case="cancel", load=load, metric="never", bound=0, peer=peer),
+    )
+
+
 ECHO_64 = {"case": "echo", "load": "64 connections", "metric": "rps"}
 ONE_STREAM = {"case": "burst", "load": "1 at once", "metric": "events_per_s"}
 STREAMS_16 = {"case": "burst", "load": "16 at once", "metric": "events_per_s"}
@@ -92,10 +103,10 @@ GOALS: Sequence[Goal] = (
     limit("5,000 ticking streams: share of a core", **TICKS_5000, metric="core_share", bound=0.7),
     limit("5,000 ticking streams: loop lag (an echo), p99 ms", **TICKS_5000, metric="lag_p99_ms", bound=20),
     limit("5,000 ticking streams: KB per stream", **TICKS_5000, metric="kb_per_stream", bound=15),
-    limit("reset to cancelled tool: p99 ms", case="cancel", load="client reset", metric="p99_ms", bound=1),
-    limit("reset: tools never cancelled", case="cancel", load="client reset", metric="never", bound=0),
-    limit("plain close to cancelled tool: p99 ms", case="cancel", load="client close", metric="p99_ms", bound=10),
-    limit("plain close: tools never cancelled", case="cancel", load="client close", metric="never", bound=0),
+    *closing("mcpserve", "client", "reset", 1),
+    *closing("mcpserve", "client", "close", 10),
+    *closing("mcpserve-legacy", "legacy client", "reset", 1),
+    *closing("mcpserve-legacy", "legacy client", "close", 10),
     limit("memory grown over 4,000 closed streams: KB", case="cancel", load="memory", metric="grown_kb", bound=1024),
     ratio(
         "tools/list of 200: times the Python SDK",

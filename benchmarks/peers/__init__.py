@@ -53,10 +53,16 @@ class Peer:
 
 def mcpserve_command(programs: Programs, port: int, case: str) -> Sequence[str]:
     """mcpserve as an operator starts it, with the plugins that the case needs."""
-    plugins = {"start": [], "list": ["--plugins", str(PLUGINS / "listed")]}
+    plugins = {"start": [], "list": ["--no-shipped", "--plugins", str(PLUGINS / "listed")]}
     extra = plugins.get(case, ["--plugins", str(PLUGINS / "streams")])
     listen = f"tcp:{port}:interface=127.0.0.1"
     return [programs.mcpserve, "-m", "twisted", "mcpserve", "--listen", listen, *extra]
+
+
+def mcpserve_legacy_command(programs: Programs, port: int, case: str) -> Sequence[str]:
+    """The same; a lost stream is given up at once where cancellation is measured, as else it waits for its client."""
+    extra = ["--resume-grace", "0"] if case == "cancel" else []
+    return [*mcpserve_command(programs, port, case), *extra]
 
 
 def python_command(programs: Programs, port: int, case: str) -> Sequence[str]:
@@ -108,7 +114,7 @@ PEERS: Sequence[Peer] = (
         about="mcpserve, a session of 2025-11-25",
         cases=frozenset({"echo", "burst", "cancel", "list"}),
         session=True,
-        command=mcpserve_command,
+        command=mcpserve_legacy_command,
     ),
     Peer(
         name="python",
