@@ -313,7 +313,6 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     def _linger(self) -> None:
         """Close our sending half and throw away what comes in, so that the client gets to read our last word."""
         self._enter(LINGERING, self.site.limits.linger)
-        self.clearLineBuffer()
         self.setRawMode()
         # A registered producer keeps `loseWriteConnection` from ever being carried out once it was paused.
         self._networkProducer.unregisterProducer()
@@ -353,14 +352,9 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
             self.deadline = 0.0
         else:
             self.deadline = self.site.deadline_after(self.site.limits.idle_timeout)
-            self._read_on()
+            self._networkProducer.resumeProducing()
         for request in list(self.requests):
             request.reader_caught_up()
-
-    def _read_on(self) -> None:
-        # After an EOF the descriptor would be readable for ever.
-        if not self.input_over:
-            self._networkProducer.resumeProducing()
 
     def requestDone(self, request: McpRequest) -> None:
         """Wait for the next request, or close."""

@@ -123,6 +123,7 @@ def test_a_refused_client_is_listened_to_for_a_while() -> None:
     """Our half is closed at once, the connection only after the linger time, so that the answer can be read."""
     wire = Wire(limits=HttpLimits(body=10, linger=2.0))
     wire.receive(HEAD + b"Content-Length: 1000\r\n\r\n")
+    assert wire.transport.producer is None  # or a transport that was paused would never close its half
     for _ in range(2):
         wire.seconds(1)
         wire.receive(b"x" * 100)
@@ -225,7 +226,8 @@ def test_a_stray_line_break_starts_no_request() -> None:
     wire = Wire(answer_ok, limits=HttpLimits(header_timeout=5.0, idle_timeout=60.0))
     wire.receive(post(b"x") + b"\r\n")
     wire.receive(post(b"x"))
-    wire.receive(b"\r\n")
+    wire.receive(b"\r")
+    wire.receive(b"\n")
     wire.seconds(10)
     assert len(wire.transport.writes) == 2
     assert wire.transport.ended == []
@@ -242,6 +244,17 @@ def test_a_reader_that_stalls_is_dropped() -> None:
     wire.seconds(1)
     assert wire.transport.ended == ["aborted"]
     assert notes.told == ["pause", "lost"]
+
+
+def test_writing_on_does_not_help_a_reader_that_stalls() -> None:
+    """The transport says at each write that it is full; the deadline stays that of the first time."""
+    wire = Wire(limits=HttpLimits(write_stall=5.0))
+    request, _ = wire.request()
+    request.start_stream(200, JSON)
+    for _ in range(6):
+        wire.channel.pauseProducing()
+        wire.seconds(1)
+    assert wire.transport.ended == ["aborted"]
 
 
 def test_a_reader_that_catches_up_is_not_dropped() -> None:
@@ -317,9 +330,8 @@ def test_what_comes_behind_a_running_response_is_dropped(first: bytes, together:
         wire.receive(first + post(b"behind"))
     else:
         wire.receive(first)
-        wire.receive(post(b"behind"))
-    for _ in range(10):
-        wire.receive(b"x" * 10_000)
+        for _ in range(10):
+            wire.receive(post(b"x" * 10_000))
     assert wire.transport.producerState == "producing"
     wire.requests[0].answer(200, JSON, b"{}")
     assert len(wire.requests) == 1
@@ -575,6 +587,19 @@ async def test_large_and_small_writes_keep_their_order(loopback: Callable[..., L
     request.end_stream()
     assert body(await reading) == expected
     assert "pause" in server.notes[0].told
+
+
+async def test_a_direct_write_waits_behind_a_queued_one(loopback: Callable[..., Loopback]) -> None:
+    """`transport.write` sends in the next turn; what comes in this turn has to queue up."""
+    server = loopback()
+    client = server.connect(b"GET / HTTP/1.0\r\n\r\n")
+    await server.until(lambda: server.requests)
+    request = server.requests[0]
+    request.start_stream(200, JSON)
+    request.transport.write(b"first ")
+    request.send(b"second")
+    request.end_stream()
+    assert body(await deferToThread(read_all, client)) == b"first second"
 
 
 async def test_a_direct_write_to_a_dead_socket_is_a_loss(loopback: Callable[..., Loopback]) -> None:

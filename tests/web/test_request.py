@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -119,6 +120,7 @@ def test_a_stream_to_http_1_0_ends_with_the_connection() -> None:
     request.end_stream(b"c")
     assert body(wire.transport.value()) == b"abc"
     assert b"chunked" not in wire.transport.value()
+    assert b"\r\nConnection: close\r\n" in wire.transport.value()
     assert wire.transport.ended == ["closed"]
 
 
@@ -249,6 +251,72 @@ def test_pauses_and_resumes_take_turns() -> None:
     for call in ["pause", "pause", "resume", "resume", "pause", "resume"]:
         getattr(wire.channel, call + "Producing")()
     assert notes.told == ["pause", "resume", "pause", "resume"]
+
+
+def test_a_pause_during_the_first_write_is_told_once() -> None:
+    """A first event that fills the buffer pauses the stream while it starts."""
+    wire = Wire()
+    request, notes = wire.request()
+    remember = wire.transport.write
+
+    def fill(data: bytes) -> None:
+        remember(data)
+        wire.channel.pauseProducing()
+
+    wire.transport.write = fill  # type: ignore[method-assign]
+    request.start_stream(200, JSON, b"x" * 100_000)
+    assert notes.told == ["pause"]
+
+
+def test_nothing_is_sent_before_the_head() -> None:
+    """Data without a head would be taken for a head."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.send(b"early")
+    request.end_stream(b"early")
+    assert wire.transport.writes == []
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_requests_leave_no_garbage(lost: bool) -> None:
+    """A stream is freed without the collector, although watcher, request and channel know each other."""
+
+    class Stream(Notes):
+        request: McpRequest
+
+    def route(request: McpRequest) -> Any:
+        stream = Stream()
+        stream.request = request
+        request.watch(stream)
+        request.start_stream(200, JSON)
+        if not lost:
+            request.end_stream()
+        return NOT_DONE_YET
+
+    wire = Wire(route)
+    wire.receive(GET)
+    gc.collect()
+    gc.disable()
+    try:
+        wire.receive(GET)
+        wire.transport.lose()
+        wire.channel.transport = wire.channel._networkProducer = None  # they hold each other in memory only
+        del wire.transport.protocol, wire.channel
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("sending", SENDING)
+def test_after_an_abort_all_is_silence(sending: Callable[[McpRequest], object]) -> None:
+    """Even before the transport has dropped the connection."""
+    wire = Wire()
+    request, _ = wire.request()
+    request.start_stream(200, JSON)
+    request.abort()
+    sending(request)
+    assert len(wire.transport.writes) == 1
+    assert wire.transport.ended == ["aborted"]
 
 
 def test_a_stream_that_starts_behind_a_slow_reader_is_paused() -> None:
@@ -391,8 +459,9 @@ def test_a_twisted_producer_is_paused_and_let_go() -> None:
             told.append("stop")
 
     request.registerProducer(Producer(), True)
-    wire.channel.pauseProducing()
-    wire.channel.resumeProducing()
+    for call in (wire.channel.pauseProducing, wire.channel.resumeProducing):
+        call()
+        call()
     request.finish()
     wire.channel.pauseProducing()
     assert told == ["pause", "resume"]
