@@ -217,6 +217,7 @@ def open_streams(bench: Bench, target: Target, count: int) -> Mapping[str, float
         "open": opened,
         "events_per_s": delivered,
         "delivered_share": delivered * TICK_INTERVAL / count,
+        "cpu_us": used / max(1.0, delivered) * 1e6,
         "core_share": used,
         "kb_per_stream": grown / max(1, opened),
         "lag_p50_ms": probe["answer_p50_ms"],

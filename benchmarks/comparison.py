@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,14 +52,19 @@ def main(arguments: Sequence[str]) -> int:
     """Run the comparison and print it.
 
     Returns:
-        The exit status: 1 if anything went wrong, also if nothing could be built; missed goals do not matter here.
+        The exit status: 1 if anything went wrong, also if nothing could be built, 130 if it was stopped; missed goals
+        do not matter here.
     """
     choice = read_choice(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # an exception, so that what we started is stopped
     try:
         outcome = compare(choice)
     except build.BuildError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(report.as_text(outcome))
     if choice.json is not None:
         choice.json.write_text(json.dumps(report.as_data(outcome), indent=1) + "\n")
