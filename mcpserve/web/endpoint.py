@@ -37,11 +37,12 @@ from mcpserve.protocol.headers import check_method, check_version
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request, Response
 from mcpserve.protocol.revisions import LEGACY, MODERN
 from mcpserve.server.dispatch import Dispatcher
-from mcpserve.web.facts import Facts, check_accept, check_content_type, read_facts
+from mcpserve.web.facts import Facts, check_accept, check_content_type, check_single, joined, read_facts
 from mcpserve.web.request import McpRequest
 from mcpserve.web.response import JSON_HEADERS, ResponseWriter, Turns
 
 PATH = "/mcp"
+METHODS = "DELETE, GET, POST"
 _ANONYMOUS = Caller()
 _log = Logger()
 
@@ -79,13 +80,15 @@ class Endpoint:
     legacy: LegacyFace | None = None
 
     app = Klein()
+    # "/mcp//" is another path, not a reason to redirect
+    app.url_map.merge_slashes = False
 
     @app.route(PATH, methods=["POST"], strict_slashes=True)
     @app.route(PATH + "/", methods=["POST"])
     def post(self, request: McpRequest) -> Any:
         """Take a message."""
         try:
-            self.origins.check(request.header(b"host"), request.header(b"origin"))
+            self.origins.check(request.header(b"host"), joined(request, b"origin"))
             check_content_type(request)
             facts = read_facts(request)
             check_accept(facts.accept)
@@ -111,9 +114,7 @@ class Endpoint:
         """What Klein found wrong: an unknown path, a method that is not allowed."""
         problem = failure.value
         assert isinstance(problem, HTTPException)
-        headers = {}
-        if isinstance(problem, MethodNotAllowed) and problem.valid_methods:
-            headers["Allow"] = ", ".join(sorted(set(problem.valid_methods) - {"HEAD"}))
+        headers = {"Allow": METHODS} if isinstance(problem, MethodNotAllowed) else {}
         answer_error(request, Refusal(problem.code or 500, f"{problem.name}: the endpoint is {PATH}", headers))
         return NOT_DONE_YET
 
@@ -130,7 +131,9 @@ class Endpoint:
         version = facts.protocol_version
         if isinstance(message, Request):
             self._take_request(request, facts, message)
-        elif isinstance(message, Batch):
+            return
+        check_single(facts)
+        if isinstance(message, Batch):
             self._take_batch(request, facts, message)
         elif isinstance(message, Notification) and (version in MODERN or metadata.claims_revision(message.params)):
             self._take_notification(request, message)
@@ -143,6 +146,7 @@ class Endpoint:
     def _take_request(self, request: McpRequest, facts: Facts, message: Request) -> None:
         version = facts.protocol_version
         try:
+            check_single(facts)
             if version in MODERN or metadata.claims_revision(message.params):
                 self._answer_modern(request, facts, message)
                 return
@@ -183,8 +187,12 @@ class Endpoint:
 
     def _sessional(self, request: McpRequest, what: str) -> Any:
         try:
-            self.origins.check(request.header(b"host"), request.header(b"origin"))
+            if request.method == b"HEAD":
+                # Klein takes HEAD for a GET whose body nobody wants; a GET here opens a stream and replaces another
+                raise Refusal(405, "The endpoint has no HEAD", {"Allow": METHODS})
+            self.origins.check(request.header(b"host"), joined(request, b"origin"))
             facts = read_facts(request)
+            check_single(facts)
             if self.legacy is None or (facts.protocol_version in MODERN and facts.session_id is None):
                 raise Refusal(405, "Only POST is allowed here in this protocol revision", {"Allow": "POST"})
             check_legacy_version(facts.protocol_version)

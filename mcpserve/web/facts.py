@@ -39,6 +39,7 @@ class Facts:
         session_id: `Mcp-Session-Id`.
         last_event_id: `Last-Event-ID`.
         mirrored: All `Mcp-*` headers by lower-case name.
+        doubled: A header that may stand once, but stands more than once.
     """
 
     accept: Accept
@@ -46,28 +47,41 @@ class Facts:
     session_id: str | None
     last_event_id: str | None
     mirrored: Mapping[str, str]
+    doubled: str | None = None
 
 
 def read_facts(request: McpRequest) -> Facts:
-    """Read the headers of a request.
-
-    Raises:
-        HeaderMismatch: A header that may stand once stands twice.
-    """
+    """Read the headers of a request."""
     fields = request.fields
-    if request.repeated:
-        _check_single(request)
     mirrored = {
         name.decode("latin-1"): value.decode("latin-1") for name, value in fields.items() if name.startswith(b"mcp-")
     }
     last_event_id = fields.get(b"last-event-id")
     return Facts(
-        accept=read_accept(fields.get(b"accept")),
+        accept=read_accept(joined(request, b"accept")),
         protocol_version=mirrored.get("mcp-protocol-version"),
         session_id=mirrored.get("mcp-session-id"),
         last_event_id=None if last_event_id is None else last_event_id.decode("latin-1"),
         mirrored=mirrored,
+        doubled=_doubled(request) if request.repeated else None,
     )
+
+
+def joined(request: McpRequest, name: bytes) -> bytes | None:
+    """The value of a header; of several lines the list that they make (RFC 9110, 5.3)."""
+    if request.repeated:
+        return b", ".join(request.header_values(name)) or None
+    return request.fields.get(name)
+
+
+def check_single(facts: Facts) -> None:
+    """A header that decides what a request means may stand once.
+
+    Raises:
+        HeaderMismatch: It stands there more than once, and a proxy in front of us may have read the other one.
+    """
+    if facts.doubled is not None:
+        raise HeaderMismatch(f"The header {facts.doubled} stands there more than once")
 
 
 def check_content_type(request: McpRequest) -> None:
@@ -76,7 +90,7 @@ def check_content_type(request: McpRequest) -> None:
     Raises:
         Refusal: 415.
     """
-    value = request.fields.get(b"content-type")
+    value = joined(request, b"content-type")
     if value == b"application/json":
         return
     if value is None or value.partition(b";")[0].strip().lower() != b"application/json":
@@ -108,12 +122,15 @@ def read_accept(value: bytes | None) -> Accept:
 def _parse_accept(value: bytes) -> Accept:
     """RFC 9110, 12.5.1: the most specific range that matches a type decides."""
     weights: dict[bytes, float] = {}
+    if not value.strip():
+        return BOTH
     for part in value.lower().split(b","):
         name, *parameters = (piece.strip() for piece in part.split(b";"))
         weights[name] = _weight(parameters)
     return Accept(
         json=_takes(weights, b"application/json", b"application/*"),
-        sse=_takes(weights, b"text/event-stream", b"text/*"),
+        # a client that takes all of application/* means what we send; there is no such range with both types in it
+        sse=_takes(weights, b"text/event-stream", b"text/*", b"application/*"),
     )
 
 
@@ -128,14 +145,15 @@ def _weight(parameters: list[bytes]) -> float:
     return 1.0
 
 
-def _takes(weights: Mapping[bytes, float], name: bytes, family: bytes) -> bool:
-    for key in (name, family, b"*/*"):
+def _takes(weights: Mapping[bytes, float], *names: bytes) -> bool:
+    for key in (*names, b"*/*"):
         if key in weights:
             return weights[key] > 0
     return False
 
 
-def _check_single(request: McpRequest) -> None:
+def _doubled(request: McpRequest) -> str | None:
     for name, _ in request.repeated:
         if name in _SINGLE or name.startswith(b"mcp-param-"):
-            raise HeaderMismatch(f"The header {name.decode('latin-1')} stands there more than once")
+            return name.decode("latin-1")
+    return None

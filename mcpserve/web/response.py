@@ -177,8 +177,11 @@ class ResponseWriter:
             self.send(sse.event(message), replaceable)
 
     def reply(self, message: bytes, status: int) -> None:
-        """Send the reply: as the last event of a stream, or as JSON with this status."""
-        if self.streaming or not self.accept.json:
+        """Send the reply: as the last event of a stream, or as JSON with this status.
+
+        A status other than 200 is a part of the answer: it goes out with JSON, whatever the client takes.
+        """
+        if self.streaming or (status == 200 and not self.accept.json):
             self.end(sse.event(message))
         else:
             self.answer(status, JSON_HEADERS, message)

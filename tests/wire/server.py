@@ -1,0 +1,244 @@
+"""A whole server in memory: the real Klein app on the real site, a clock that the test moves, no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import orjson
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock, LoopingCall
+
+from mcpserve.features.call import Runtime
+from mcpserve.features.catalog import Catalog
+from mcpserve.features.timing import TimingWheel
+from mcpserve.features.tool import build
+from mcpserve.legacy.face import SessionFace
+from mcpserve.legacy.sessions import SessionLimits, Sessions
+from mcpserve.policy.origins import Origins
+from mcpserve.protocol.types import Implementation
+from mcpserve.protocol.wire import Envelope
+from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.tools import ToolLimits, Tools
+from mcpserve.web.endpoint import Endpoint, site_refusal
+from mcpserve.web.response import StreamLimits, Turns
+from mcpserve.web.routing import RoutedResource
+from mcpserve.web.site import HttpLimits, McpSite
+from tests.wire.http import Peer
+
+MODERN = "2026-07-28"
+LATEST_LEGACY = "2025-11-25"
+LEGACY = ("2024-11-05", "2025-03-26", "2025-06-18", LATEST_LEGACY)
+PREFIX = "io.modelcontextprotocol/"
+VERSION, CAPABILITIES, INFO = PREFIX + "protocolVersion", PREFIX + "clientCapabilities", PREFIX + "clientInfo"
+CLIENT = {"name": "test", "version": "1"}
+NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+
+Headers = Mapping[str, str | Sequence[str] | None]
+"""Headers by name: None leaves out one that would be sent, a list sends one several times."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+BASE: Headers = {
+    "Host": "127.0.0.1:8000",
+    "Content-Type": "application/json",
+    "Accept": "application/json, text/event-stream",
+}
+
+
+class NoThreads:
+    """Runs at once what would run in a thread."""
+
+    def run(self, f: Callable[[], Any]) -> Deferred[Any]:
+        """Run it."""
+        return maybeDeferred(f)
+
+    def call_in_reactor(self, f: Callable[..., object], *args: object) -> None:
+        """Call it."""
+        f(*args)
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """All limits of a server."""
+
+    http: HttpLimits = attrs.field(factory=HttpLimits)
+    stream: StreamLimits = attrs.field(factory=StreamLimits)
+    sessions: SessionLimits = attrs.field(factory=SessionLimits)
+    tools: ToolLimits = attrs.field(factory=ToolLimits)
+    page_size: int = 250
+
+
+class Server:
+    """A server with these tools (decorated functions).
+
+    Args:
+        limits: All limits.
+        origins: Who is let in.
+        legacy: Whether the revisions with a handshake are served.
+    """
+
+    def __init__(
+        self, *functions: Any, limits: Limits = Limits(), origins: Origins | None = None, legacy: bool = True
+    ) -> None:
+        self.clock = Clock()
+        self.wheel = TimingWheel(self.clock)
+        envelope = Envelope(Implementation(name="tested", version="1"))
+        runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=NoThreads())
+        catalog = Catalog([build(function, "test") for function in functions], page_size=limits.page_size)
+        self.tools = Tools(catalog, envelope, runtime, limits.tools)
+        dispatcher = Dispatcher(self.tools, envelope, "Be kind.")
+        self.turns = Turns(self.clock, limits.stream)
+        self.sessions = Sessions(self.clock, limits.sessions)
+        face = SessionFace(dispatcher, self.sessions, self.turns) if legacy else None
+        endpoint = Endpoint(dispatcher, origins or Origins(), self.turns, face)
+        self.site = McpSite(RoutedResource(endpoint.app), clock=self.clock, limits=limits.http, refusal=site_refusal)
+        self.site.startFactory()
+
+    # --- time
+
+    def turn(self) -> None:
+        """Let the reactor turn."""
+        self.clock.advance(0)
+
+    def seconds(self, number: float, step: float = 1.0) -> None:
+        """Let seconds pass, step by step."""
+        steps, rest = divmod(number, step)
+        self.clock.pump([step] * int(steps) + [rest])
+
+    def leftovers(self) -> Sequence[str]:
+        """What there is beside the site's own sweep: delayed calls, timers, calls, responses."""
+        delayed = [call for call in self.clock.getDelayedCalls() if not isinstance(call.func, LoopingCall)]
+        timers = [f"{len(self.wheel)} timers"] if len(self.wheel) else []
+        running = [f"running {running.tool.name}" for running in self.tools.running]
+        return [*map(str, delayed), *timers, *running, *map(str, self.turns.open_writers)]
+
+    # --- requests
+
+    def connect(self, buffer: int = 1024) -> Peer:
+        """Open a connection."""
+        return Peer(self.site, self.clock, buffer)
+
+    def http(
+        self, method: str, headers: Headers = NOTHING, body: bytes = b"", path: str = "/mcp", peer: Peer | None = None
+    ) -> Peer:
+        """Send an HTTP request on a connection of its own, or on `peer`."""
+        peer = peer or self.connect()
+        length = {"Content-Length": str(len(body))} if body or method == "POST" else {}
+        peer.send(_head(method, path, {**BASE, **length, **headers}) + body)
+        return peer
+
+    def post(self, message: Any, headers: Headers = NOTHING, peer: Peer | None = None) -> Peer:
+        """POST a message as it is, or bytes."""
+        return self.http("POST", headers, message if isinstance(message, bytes) else orjson.dumps(message), peer=peer)
+
+    def modern(
+        self,
+        method: str,
+        params: Mapping[str, Any] = NOTHING,
+        *,
+        meta: Mapping[str, Any] = NOTHING,
+        headers: Headers = NOTHING,
+        peer: Peer | None = None,
+        **members: Any,
+    ) -> Peer:
+        """Send a modern request that is all right but for what is changed in it.
+
+        Args:
+            method: The method.
+            params: Its params.
+            meta: Changes to `_meta`; `...` as a value takes a key out.
+            headers: Changes to the headers.
+            peer: Where to send it, if not on a new connection.
+            members: Changes to the message itself, such as `id`.
+        """
+        full = {VERSION: MODERN, CAPABILITIES: {}, INFO: CLIENT, **meta}
+        params = {**params, "_meta": {key: value for key, value in full.items() if value is not ...}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params, **members}
+        mirrored = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
+        if method in NAMED and isinstance(name := params.get(NAMED[method]), str):
+            mirrored["Mcp-Name"] = name
+        return self.post(message, {**mirrored, **headers}, peer)
+
+    def call(self, tool: str, arguments: Any = None, *, token: Any = None, **more: Any) -> Peer:
+        """Call a tool, modern."""
+        meta = {**({} if token is None else {"progressToken": token}), **more.pop("meta", {})}
+        return self.modern("tools/call", call_params(tool, arguments), meta=meta, **more)
+
+    def initialize(self, version: str = LATEST_LEGACY, headers: Headers = NOTHING, **params: Any) -> Peer:
+        """Ask for a session."""
+        wanted = {"protocolVersion": version, "capabilities": {}, "clientInfo": CLIENT, **params}
+        return self.post({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": wanted}, headers)
+
+    def session(self, version: str = LATEST_LEGACY) -> Session:
+        """Begin a session, handshake and all."""
+        answer = self.initialize(version)
+        session = Session(self, answer.headers["mcp-session-id"], version)
+        assert session.notify("notifications/initialized").status == 202
+        return session
+
+
+@attrs.frozen
+class Session:
+    """A legacy client after its handshake."""
+
+    server: Server
+    id: str
+    version: str
+
+    @property
+    def headers(self) -> Headers:
+        """What it sends with each request."""
+        return {"Mcp-Session-Id": self.id, "MCP-Protocol-Version": self.version}
+
+    def post(self, message: Any, headers: Headers = NOTHING, peer: Peer | None = None) -> Peer:
+        """POST a message as it is."""
+        return self.server.post(message, {**self.headers, **headers}, peer)
+
+    def ask(
+        self, method: str, params: Any = None, *, id: Any = 1, headers: Headers = NOTHING, peer: Peer | None = None
+    ) -> Peer:
+        """Send a request."""
+        return self.post(request(method, params, id), headers, peer)
+
+    def call(self, tool: str, arguments: Any = None, *, token: Any = None, **more: Any) -> Peer:
+        """Call a tool."""
+        return self.ask("tools/call", call_params(tool, arguments, token), **more)
+
+    def notify(self, method: str, params: Any = None) -> Peer:
+        """Send a notification."""
+        message = request(method, params, None)
+        del message["id"]
+        return self.post(message)
+
+    def get(self, last_event_id: str | None = None, headers: Headers = NOTHING, peer: Peer | None = None) -> Peer:
+        """Open the standalone stream, or take a stream up."""
+        resumed = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+        return self.server.http("GET", {**self.headers, **resumed, **headers}, peer=peer)
+
+    def delete(self) -> Peer:
+        """End the session."""
+        return self.server.http("DELETE", self.headers)
+
+
+def request(method: str, params: Any = None, id: Any = 1) -> dict[str, Any]:
+    """A request as legacy clients send it."""
+    message = {"jsonrpc": "2.0", "id": id, "method": method}
+    return message if params is None else {**message, "params": params}
+
+
+def call_params(tool: str, arguments: Any = None, token: Any = None) -> dict[str, Any]:
+    """The params of tools/call."""
+    params: dict[str, Any] = {"name": tool, "arguments": {} if arguments is None else arguments}
+    if token is not None:
+        params["_meta"] = {"progressToken": token}
+    return params
+
+
+def _head(method: str, path: str, headers: Headers) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1"]
+    for name, value in headers.items():
+        values = [] if value is None else [value] if isinstance(value, str) else value
+        lines += [f"{name}: {one}" for one in values]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
