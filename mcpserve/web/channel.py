@@ -318,7 +318,8 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         self._networkProducer.unregisterProducer()
         if self.input_over:
             self._close_transport()
-        elif hasattr(self.transport, "loseWriteConnection"):
+        elif not self.isSecure() and hasattr(self.transport, "loseWriteConnection"):
+            # Twisted's TLS wrapper would pass it on to the socket, and cut TLS off.
             self.transport.loseWriteConnection()
 
     # Writing
@@ -353,8 +354,14 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         else:
             self.deadline = self.site.deadline_after(self.site.limits.idle_timeout)
             self._networkProducer.resumeProducing()
+            self._parse_on()
         for request in list(self.requests):
             request.reader_caught_up()
+
+    def _parse_on(self) -> None:
+        if self.paused:
+            self.paused = False
+            self.dataReceived(b"")
 
     def requestDone(self, request: McpRequest) -> None:
         """Wait for the next request, or close."""
@@ -367,8 +374,9 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
             return
         self._handlingRequest = False
         if self._waitingForTransport:
-            # Twisted reads on here, and would pile up answers for a client that never reads one.
+            # Twisted reads and parses on here, and would pile up answers for a client that never reads one.
             self.phase = IDLE
+            self.paused = True
             self._networkProducer.pauseProducing()
         else:
             self._enter(IDLE, self.site.limits.idle_timeout)

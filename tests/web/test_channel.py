@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
+from twisted.internet.ssl import ContextFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.web import http
@@ -281,6 +289,24 @@ def test_a_client_that_never_reads_is_not_read() -> None:
     assert wire.transport.ended == ["aborted"]
 
 
+def test_pipelined_requests_wait_for_a_reader() -> None:
+    """Requests that came together must not pile up their answers either; they are answered when there is room."""
+    wire = Wire(answer_ok)
+    remember = wire.transport.write
+
+    def fill(data: bytes) -> None:
+        remember(data)
+        wire.channel.pauseProducing()
+
+    wire.transport.write = fill  # type: ignore[method-assign]
+    wire.receive(post(b"1") + post(b"2") + post(b"3"))
+    for number in (1, 2, 3):
+        assert [answer[-1:] for answer in wire.transport.writes] == [b"1", b"2", b"3"][:number]
+        wire.channel.resumeProducing()
+    assert len(wire.transport.writes) == 3
+    assert wire.transport.producerState == "producing"
+
+
 def test_a_client_that_reads_late_is_read_again() -> None:
     """When the answers have gone out, the connection is idle, with the deadline of an idle one."""
     wire = Wire(limits=HttpLimits(write_stall=5.0, idle_timeout=50.0))
@@ -461,10 +487,41 @@ class Loopback:
         client.sendall(sent)
         return client
 
+    def connect_with_tls(self, sent: bytes) -> socket.socket:
+        """Connect, shake hands and send; blocks, so call it in a thread."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        client = context.wrap_socket(self.connect(b""), suppress_ragged_eofs=False)
+        self.opened.append(client)
+        client.sendall(sent)
+        return client
+
     async def until(self, condition: Callable[[], object]) -> None:
         """Turn the reactor until something is so; the test's deadline ends it otherwise."""
         while not condition():
             await deferLater(self.reactor, 0.001)
+
+
+class ServerTls(ContextFactory):
+    """The side of a server, with a certificate of its own making."""
+
+    def getContext(self) -> SSL.Context:
+        """Make it."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        key, certificate = self_signed()
+        context.use_privatekey(key)
+        context.use_certificate(certificate)
+        return context
+
+
+def self_signed() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """A key and its certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    start = datetime.datetime(2020, 1, 1)
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, start, datetime.datetime(2120, 1, 1))
+    return key, built.sign(key, hashes.SHA256())
 
 
 def read_all(client: socket.socket) -> bytes:
@@ -477,7 +534,7 @@ def loopback(running_reactor: Any) -> Iterator[Callable[..., Loopback]]:
     """Makes sites on real ports."""
     made: list[Loopback] = []
 
-    def make(limits: HttpLimits = DEFAULT) -> Loopback:
+    def make(limits: HttpLimits = DEFAULT, tls: bool = False) -> Loopback:
         notes: list[Notes] = []
         requests: list[McpRequest] = []
 
@@ -489,7 +546,10 @@ def loopback(running_reactor: Any) -> Iterator[Callable[..., Loopback]]:
 
         clock: IReactorTime = running_reactor
         site = McpSite(Scripted(route), clock=clock, limits=limits, refusal=refusal)
-        port = running_reactor.listenTCP(0, site, interface="127.0.0.1")
+        if tls:
+            port = running_reactor.listenSSL(0, site, ServerTls(), interface="127.0.0.1")
+        else:
+            port = running_reactor.listenTCP(0, site, interface="127.0.0.1")
         made.append(Loopback(running_reactor, site, port, notes, requests))
         return made[-1]
 
@@ -616,3 +676,30 @@ async def test_a_direct_write_to_a_dead_socket_is_a_loss(loopback: Callable[...,
     assert server.notes[0].told == []
     await server.until(lambda: "lost" in server.notes[0].told)
     assert server.notes[0].told.count("lost") == 1
+
+
+async def test_a_response_goes_through_tls(loopback: Callable[..., Loopback]) -> None:
+    """Direct writes are for plain connections; here the bytes take the way through the TLS wrapper."""
+    server = loopback(tls=True)
+    client = await deferToThread(server.connect_with_tls, post(b"x", b"Connection: close\r\n"))
+    await server.until(lambda: server.requests)
+    server.requests[0].start_stream(200, JSON, b"first")
+    server.requests[0].end_stream(b"last")
+    assert body(await deferToThread(read_all, client)) == b"5\r\nfirst\r\n4\r\nlast\r\n0\r\n\r\n"
+
+
+async def test_a_refusal_goes_through_tls(loopback: Callable[..., Loopback]) -> None:
+    """The wrapper hands `loseWriteConnection` on to the socket, so that TLS could no longer be ended in good order."""
+    server = loopback(HttpLimits(body=10, linger=0.0), tls=True)
+    client = await deferToThread(server.connect_with_tls, HEAD + b"Content-Length: 1000\r\n\r\n")
+    assert status(await deferToThread(read_all, client)) == 413
+
+
+async def test_an_eof_under_tls_is_a_loss(loopback: Callable[..., Loopback]) -> None:
+    """Half-closes do not come through Twisted's TLS wrapper."""
+    server = loopback(tls=True)
+    client = await deferToThread(server.connect_with_tls, GET)
+    await server.until(lambda: server.requests)
+    client.shutdown(socket.SHUT_WR)
+    await server.until(lambda: server.notes[0].told)
+    assert server.notes[0].told == ["lost"]
