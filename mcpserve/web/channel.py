@@ -142,6 +142,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     _path: bytes
     _dataBuffer: list[bytes]
     _waitingForTransport: bool
+    paused: bool
     timeOut = None
     requestFactory = McpRequest
     deadline = 0.0
@@ -181,7 +182,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         basic.LineReceiver.dataReceived(self, data)
         phase = self.phase
         if phase == IDLE:
-            if self._buffer or self.requests:
+            if (self._buffer or self.requests) and not self.behind:
                 self._enter(HEAD, self.site.limits.header_timeout)
         elif phase == HEAD and not self._buffer and not self.requests:
             self._enter(IDLE, self.site.limits.idle_timeout)

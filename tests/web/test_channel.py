@@ -291,7 +291,7 @@ def test_a_client_that_never_reads_is_not_read() -> None:
 
 def test_pipelined_requests_wait_for_a_reader() -> None:
     """Requests that came together must not pile up their answers either; they are answered when there is room."""
-    wire = Wire(answer_ok)
+    wire = Wire(answer_ok, limits=HttpLimits(header_timeout=5.0, write_stall=20.0))
     remember = wire.transport.write
 
     def fill(data: bytes) -> None:
@@ -302,6 +302,7 @@ def test_pipelined_requests_wait_for_a_reader() -> None:
     wire.receive(post(b"1") + post(b"2") + post(b"3"))
     for number in (1, 2, 3):
         assert [answer[-1:] for answer in wire.transport.writes] == [b"1", b"2", b"3"][:number]
+        wire.seconds(10)
         wire.channel.resumeProducing()
     assert len(wire.transport.writes) == 3
     assert wire.transport.producerState == "producing"
