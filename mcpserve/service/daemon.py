@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,6 +27,7 @@ from mcpserve.protocol.wire import Envelope
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.tools import ToolLimits, Tools
 from mcpserve.service.greeting import greeting
+from mcpserve.service.listening import listen
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
 from mcpserve.web.endpoint import Endpoint, site_refusal
@@ -56,6 +54,7 @@ class Daemon(Service):
         self._reactor = reactor
         self._settings = settings
         self._ports: list[IListeningPort] = []
+        self._problem: str | None = None
         self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
         envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
         runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
@@ -120,10 +119,18 @@ class Daemon(Service):
 
     def _listen(self, description: str) -> None:
         try:
-            endpoint = serverFromString(self._reactor, description)
-        except Exception as error:
-            raise SystemExit(f"mcpserve: listen: {description!r} is not an endpoint: {error}") from None
-        endpoint.listen(self.site).addCallbacks(self._ports.append, _not_listening, errbackArgs=(description,))
+            listen(self._reactor, description, self.site).addCallbacks(self._ports.append, self._refused)
+        except ConfigurationError as error:
+            self._problem = str(error)
+        if self._problem is not None:
+            raise SystemExit(f"mcpserve: {self._problem}")
+
+    def _refused(self, failure: Failure) -> None:
+        """The endpoints that Twisted ships fail at once; one that fails later finds the process running already."""
+        self._problem = str(failure.value)
+        if self._reactor.running:
+            _log.critical("{problem}", problem=self._problem)
+            self._reactor.stop()
 
     def _started(self) -> None:
         self._take_signals()
@@ -198,9 +205,3 @@ def _stopped(port: IListeningPort) -> Deferred[Any]:
 async def _nothing() -> None:
     return None
 
-
-def _not_listening(failure: Failure, description: str) -> Sequence[None]:
-    error = failure.value
-    reason = error.socketError if isinstance(error, CannotListenError) else error
-    text = getattr(reason, "strerror", None) or str(reason)
-    raise SystemExit(f"mcpserve: can't listen on {description}: {text}")

@@ -1,0 +1,70 @@
+"""Listening: from an endpoint description to a port whose connections notice a peer that vanished."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+
+from mcpserve.errors import ConfigurationError
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted; Twisted's 50 makes a burst of clients wait for seconds."""
+
+VANISHED = 20
+"""Seconds after which a peer that answers nothing is given up."""
+
+
+def listen(reactor: Any, description: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    """Listen on an endpoint.
+
+    Args:
+        reactor: What listens.
+        description: A Twisted server endpoint string.
+        factory: What serves the connections.
+
+    Fires: with the port; at once for the endpoints that Twisted ships.
+
+    Raises:
+        ConfigurationError: The description is no endpoint. The Deferred fails with it if the endpoint can't be used.
+    """
+    try:
+        endpoint = serverFromString(reactor, _with_backlog(description))
+    except Exception as error:
+        raise ConfigurationError(f"listen: {description!r} is not an endpoint: {error}") from error
+    listening: Deferred[IListeningPort] = endpoint.listen(factory)
+    return listening.addCallbacks(_watched, lambda failure: _explain(failure.value, description))
+
+
+def _with_backlog(description: str) -> str:
+    kind = description.partition(":")[0]
+    if kind in ("tcp", "tcp4", "tcp6", "ssl", "unix") and "backlog=" not in description:
+        return f"{description}:backlog={BACKLOG}"
+    return description
+
+
+def _watched(port: IListeningPort) -> IListeningPort:
+    """Accepted sockets inherit these. Keep-alive probes find a peer that is gone while nothing is sent, the user
+    timeout one that does not acknowledge what is sent; either alone misses the other case."""
+    listener = getattr(port, "socket", None)
+    if isinstance(listener, socket.socket) and listener.family in (socket.AF_INET, socket.AF_INET6):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", VANISHED),
+            ("TCP_KEEPINTVL", 5),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", VANISHED * 1000),
+        ):
+            if hasattr(socket, name):
+                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return port
+
+
+def _explain(error: BaseException | None, description: str) -> IListeningPort:
+    reason = error.socketError if isinstance(error, CannotListenError) else error
+    text = getattr(reason, "strerror", None) or str(reason)
+    raise ConfigurationError(f"can't listen on {description}: {text}")
