@@ -4,7 +4,7 @@
     ├── ToolError                       a tool's own failure; its text reaches the model
     ├── PluginError                     a plugin that can't be loaded or does not fit
     ├── ConfigurationError              an option or a configuration file that is wrong
-    ├── ClosedError                     something was said after the reply, or to a client that has gone
+    ├── StartError                      the process can't start; also a SystemExit
     └── ProtocolError                   an answer in JSON-RPC terms: code, HTTP status, data
         ├── ParseError                  -32700
         ├── InvalidRequest              -32600
@@ -49,8 +49,16 @@ class ConfigurationError(McpserveError):
     """An option or a configuration file is wrong. The message names the key, the file and what would be right."""
 
 
-class ClosedError(McpserveError):
-    """The reply of this call was already given, or its client has gone; nothing more can be said."""
+class StartError(McpserveError, SystemExit):
+    """The process can't start; the message is the sentence that its operator reads.
+
+    It is a SystemExit, so that `twist` ends with the sentence instead of a traceback, and an Exception, because `twistd`
+    tells its waiting parent of nothing else.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = f"mcpserve: {message}"
 
 
 class ProtocolError(McpserveError):

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.errors import ConfigurationError, PluginError, StartError
 from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.catalog import Catalog
 from mcpserve.features.threads import ToolThreads
@@ -69,12 +69,21 @@ class Daemon(Service):
         )
         self.site.noisy = False
 
+    def privilegedStartService(self) -> None:
+        """Listen while the process may still do so on ports below 1024; `twistd` calls this, `twist` does not."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._listen()
+
     def startService(self) -> None:
-        """Listen. What can't be listened on ends the process with a sentence."""
+        """Begin to serve.
+
+        Raises:
+            StartError: An endpoint can't be listened on.
+        """
         super().startService()  # type: ignore[no-untyped-call]
+        if not self._ports:
+            self._listen()
         self._threads.start()
-        for description in self._settings.listen:
-            self._listen(description)
         self._reactor.callWhenRunning(self._started)
 
     async def _stop(self) -> None:
@@ -117,13 +126,14 @@ class Daemon(Service):
             gone=len(before - after),
         )
 
-    def _listen(self, description: str) -> None:
-        try:
-            listen(self._reactor, description, self.site).addCallbacks(self._ports.append, self._refused)
-        except ConfigurationError as error:
-            self._problem = str(error)
-        if self._problem is not None:
-            raise SystemExit(f"mcpserve: {self._problem}")
+    def _listen(self) -> None:
+        for description in self._settings.listen:
+            try:
+                listen(self._reactor, description, self.site).addCallbacks(self._ports.append, self._refused)
+            except ConfigurationError as error:
+                self._problem = str(error)
+            if self._problem is not None:
+                raise StartError(self._problem)
 
     def _refused(self, failure: Failure) -> None:
         """The endpoints that Twisted ships fail at once; one that fails later finds the process running already."""
@@ -204,4 +214,3 @@ def _stopped(port: IListeningPort) -> Deferred[Any]:
 
 async def _nothing() -> None:
     return None
-

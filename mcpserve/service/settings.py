@@ -72,7 +72,7 @@ def read_file(path: Path) -> dict[str, Any]:
         path: A TOML file; every setting is a key, and `[plugin.NAME]` is the table of a plugin.
 
     Returns:
-        The settings in it, checked.
+        The settings in it, checked. Directories of plugins are seen from where the file is.
 
     Raises:
         ConfigurationError: The file can't be read, is not TOML, or holds a key or value that does not fit.
@@ -85,7 +85,13 @@ def read_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from error
-    return {key: checked(key, value, str(path)) for key, value in values.items()}
+    settings = {key: checked(key, value, str(path)) for key, value in values.items()}
+    return settings | absolute(settings, path.parent)
+
+
+def absolute(settings: Mapping[str, Any], start: Path) -> dict[str, Any]:
+    """The settings that name directories, made absolute: a daemon changes its own directory, and loads them again."""
+    return {"plugins": tuple(str((start / d).absolute()) for d in settings["plugins"])} if "plugins" in settings else {}
 
 
 def checked(key: str, value: Any, source: str) -> Any:

@@ -11,10 +11,10 @@ from twisted.application.service import Service
 from twisted.internet import reactor
 from twisted.python.usage import Options as UsageOptions
 
-from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.errors import ConfigurationError, PluginError, StartError
 from mcpserve.service.daemon import Daemon
 from mcpserve.service.plugins import load, report
-from mcpserve.service.settings import KNOWN, Settings, checked, read_file
+from mcpserve.service.settings import KNOWN, Settings, absolute, checked, read_file
 
 COMMAND_LINE = "the command line"
 
@@ -62,8 +62,8 @@ class Options(UsageOptions):
         """Put file and command line together; say in one sentence what is wrong."""
         try:
             values = read_file(Path(self["config"])) if self["config"] is not None else {}
-            values |= {name: checked(name, value, COMMAND_LINE) for name, value in self._given()}
-            self.settings = Settings(**values)
+            given = {name: checked(name, value, COMMAND_LINE) for name, value in self._given()}
+            self.settings = Settings(**values | given | absolute(given, Path.cwd()))
             if self["check"]:
                 raise SystemExit(report(self.settings, sys.stdout))
         except ConfigurationError as error:
@@ -111,4 +111,4 @@ def _converted(option: str, text: str, kind: type) -> Any:
 
 
 def _exit(sentence: str) -> NoReturn:
-    raise SystemExit(f"mcpserve: {sentence}")
+    raise StartError(sentence)
