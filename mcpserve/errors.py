@@ -52,8 +52,8 @@ class ConfigurationError(McpserveError):
 class StartError(McpserveError, SystemExit):
     """The process can't start; the message is the sentence that its operator reads.
 
-    It is a SystemExit, so that `twist` ends with the sentence instead of a traceback, and an Exception, because `twistd`
-    tells its waiting parent of nothing else.
+    It is a SystemExit, so that `twist` ends with the sentence instead of a traceback, and an Exception, because
+    `twistd` tells its waiting parent of nothing else.
     """
 
     def __init__(self, message: str) -> None:
