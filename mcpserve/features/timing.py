@@ -8,12 +8,15 @@ holds no delayed call either, so that a server at rest leaves `getDelayedCalls()
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpserve.features.awaiting import READY, cancel, deferred, is_awaitable
 
 GRANULARITY = 0.005
 """Seconds. Nothing fires early; it fires at most this much late."""
@@ -92,7 +95,7 @@ class TimingWheel:
             entry.slot = None
             try:
                 entry.fire()
-            except Exception:
+            except BaseException:  # whatever it was, the others in the slot still have their turn
                 self.log.failure("A timer failed")
 
 
@@ -140,7 +143,7 @@ class Repeating:
 
     Args:
         wheel: Where it turns.
-        interval: Seconds between two calls; more than 0.
+        interval: Seconds between two calls; more than 0. A shorter one than GRANULARITY counts as GRANULARITY.
         f: What to call.
         failed: Gets the exception that ended the repetition.
     """
@@ -148,7 +151,7 @@ class Repeating:
     __slots__ = ("_due", "_f", "_failed", "_waiting", "_wheel", "interval", "running", "slot")
 
     def __init__(
-        self, wheel: TimingWheel, interval: float, f: Callable[[], object], failed: Callable[[Exception], object]
+        self, wheel: TimingWheel, interval: float, f: Callable[[], object], failed: Callable[[BaseException], object]
     ) -> None:
         if not interval > 0 or math.isinf(interval):
             raise ValueError(f"an interval is more than 0 seconds and finite, not {interval!r}")
@@ -157,7 +160,7 @@ class Repeating:
         self._failed = failed
         self._due = 0.0
         self._waiting: Deferred[object] | None = None
-        self.interval = interval
+        self.interval = max(interval, GRANULARITY)
         self.running = False
         self.slot: Slot | None = None
 
@@ -178,32 +181,36 @@ class Repeating:
         self._wheel.remove(self)
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            waiting.addErrback(lambda failure: None)
-            waiting.cancel()
+            cancel(waiting)
 
     def fire(self) -> None:
         """Called by the wheel."""
         try:
             result = self._f()
-        except Exception as error:
+        except BaseException as error:
             self._fail(error)
             return
-        if result is None:
+        if result is None or result is READY or not is_awaitable(result):
             self._again()
-        elif isinstance(result, Deferred):
-            self._wait(result)
-        elif hasattr(result, "__await__"):
-            self._wait(Deferred.fromCoroutine(_awaited(result)))
         else:
-            self._again()
+            self._wait(deferred(result))
 
     def _wait(self, result: Deferred[Any]) -> None:
         self._waiting = result
-        result.addCallbacks(self._ended, lambda failure: self._fail(failure.value))
+        result.addCallbacks(self._ended, self._broke)
+        if not self.running:  # stopped by the very call that it would wait for
+            self.stop()
 
     def _ended(self, _: object) -> None:
         self._waiting = None
         self._again()
+
+    def _broke(self, failure: Failure) -> Failure | None:
+        if not self.running:
+            return failure
+        assert failure.value is not None
+        self._fail(failure.value)
+        return None
 
     def _again(self) -> None:
         if not self.running:
@@ -216,10 +223,6 @@ class Repeating:
 
     def _fail(self, error: BaseException) -> None:
         self._waiting = None
-        if self.running and isinstance(error, Exception):
+        if self.running:
             self.running = False
             self._failed(error)
-
-
-async def _awaited(awaitable: Awaitable[object]) -> object:
-    return await awaitable
