@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IProducer, IReactorTime
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IProducer, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mcpserve.features import awaiting
+from mcpserve.features.awaiting import READY
 from mcpserve.features.threads import Threads
 from mcpserve.features.timing import Repeating, Timer, TimingWheel
 from mcpserve.protocol import wire
@@ -63,17 +65,13 @@ class Outcome(Protocol):
         """End with an error."""
 
 
-class _Ready:
-    """An awaitable that is always ready, so that `await call.progress(...)` costs nothing while the reader keeps up."""
+_LIMIT = 1e308
+"""Numbers of progress lie within this on both sides: a double that has a next one."""
 
-    __slots__ = ()
+_INTEGER = 2**63
+"""Whole numbers up to here are written as they are; JSON's writers and readers know no longer ones."""
 
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
-
-
-READY = _Ready()
+_LATE_SLEEPS = 100
 
 
 class Call:
@@ -90,6 +88,7 @@ class Call:
     __slots__ = (
         "_cancel_calls",
         "_exchange",
+        "_late",
         "_metadata",
         "_outcome",
         "_runtime",
@@ -121,9 +120,11 @@ class Call:
         self._runtime = runtime
         self._outcome = outcome
         self._value = -math.inf
+        self._late = 0
         self._timers: dict[Timer | Repeating, None] = {}
-        self._waiters: list[Deferred[None]] = []
-        self._cancel_calls: list[Callable[[], object]] = []
+        # Who sleeps, with the timer, and who waits for room, without one.
+        self._waiters: dict[Deferred[None], Timer | None] = {}
+        self._cancel_calls: tuple[Callable[[], object], ...] | None = ()
 
     # --- what is known of the request
 
@@ -170,21 +171,24 @@ class Call:
             An awaitable that is ready when there is room for more. It need not be awaited.
 
         Raises:
-            ValueError: A number is not finite.
+            ValueError: A number is not finite, or too large for a double.
 
         Spec: Progress: "The progress value MUST increase with each notification, even if the total is unknown."
         """
+        if type(value) is not float or not -_LIMIT < value < _LIMIT:
+            value = _number(value)
+        if total is not None:
+            total = _number(total)
         token = self._metadata.progress_token
         if token is None or self.closed:
             return self._turn()
-        if not (math.isfinite(value) and (total is None or math.isfinite(total))):
-            raise ValueError("progress and total are finite numbers")
         if value <= self._value:
             if message is None:
                 return self._turn()
             value = math.nextafter(self._value, math.inf)
+        encoded = wire.progress(token, value, total, message)
         self._value = value
-        self._exchange.notify(wire.progress(token, value, total, message), message is None)
+        self._exchange.notify(encoded, message is None)
         return self._turn() if self.paused else READY
 
     def log(self, level: LogLevel, data: Any, logger: str | None = None) -> Awaitable[None]:
@@ -200,6 +204,7 @@ class Call:
 
         Raises:
             ValueError: The level is not one of the eight.
+            TypeError: The data have no form in JSON.
 
         Spec: Logging: "the server MUST NOT send notifications/message for a request that does not" carry a log level.
         """
@@ -215,24 +220,30 @@ class Call:
         """Wait.
 
         Fires: with None, after that many seconds.
-        Cancel: stops the wait; it also stops when the call ends.
+        Cancel: stops the wait. It is cancelled when the call ends.
         """
-        waiting: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self.call_later(seconds, waiting.callback, None)
-        return waiting
+        waiter: Deferred[None] = Deferred(self._leave)
+        if self.closed:
+            self._sleep_late(waiter)
+        else:
+            self._waiters[waiter] = self._runtime.wheel.call_later(seconds, self._wake, waiter)
+        return waiter
 
     def call_later(self, delay: float, f: Callable[..., object], *args: object) -> Timer:
         """Call `f(*args)` in `delay` seconds, unless the call has ended by then. If `f` raises, the call fails."""
         timer = self._runtime.wheel.call_later(delay, self._guarded, f, args)
-        timer.on_done = self._forget
-        self._timers[timer] = None
+        if self.closed:
+            timer.cancel()
+        else:
+            timer.on_done = self._forget
+            self._timers[timer] = None
         return timer
 
     def every(self, interval: float, f: Callable[[], object], now: bool = False) -> Repeating:
         """Call `f()` every `interval` seconds until the call ends or `stop()` is called.
 
         Args:
-            interval: Seconds; more than 0.
+            interval: Seconds; more than 0. The shortest is 5 ms; what is less counts as that.
             f: May return a Deferred or a coroutine, for which the next call then waits. If it raises, the call fails.
             now: Begin at once instead of one interval from now.
 
@@ -240,12 +251,20 @@ class Call:
             The repetition: `stop()`, `running`, `interval`.
         """
         repeating = Repeating(self._runtime.wheel, interval, f, self._outcome.fail)
+        if self.closed:
+            return repeating
         self._timers[repeating] = None
         return repeating.start(now)
 
     def on_cancel(self, f: Callable[[], object]) -> None:
-        """Call `f()` once if the call is cancelled: the client has gone or said so, time is up, the server stops."""
-        self._cancel_calls.append(f)
+        """Call `f()` once if the call is cancelled: the client has gone or said so, time is up, the server stops.
+
+        If that has happened already, `f` is called at once.
+        """
+        if self._cancel_calls is None:
+            self._tell(f)
+        else:
+            self._cancel_calls += (f,)
 
     # --- what runs the call says this to it
 
@@ -256,9 +275,10 @@ class Call:
     def resume(self) -> None:
         """The reader caught up: whoever waits goes on."""
         self.paused = False
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
+        for waiter in [waiter for waiter, timer in self._waiters.items() if timer is None]:
+            # One that goes on may end the call, which cancels the others.
+            if waiter in self._waiters:
+                self._wake(waiter)
 
     def close(self) -> None:
         """The call has ended: stop its timers."""
@@ -269,36 +289,63 @@ class Call:
 
     def cancelled(self) -> None:
         """The call was cancelled and is closed: tell those who asked to know."""
-        calls, self._cancel_calls = self._cancel_calls, []
-        for f in calls:
-            try:
-                f()
-            except Exception:
-                _log.failure("An on_cancel callback of tool {tool} failed", tool=self.tool)
+        calls, self._cancel_calls = self._cancel_calls, None
+        for f in calls or ():
+            self._tell(f)
 
-    def timers(self) -> int:
-        """How many timers the call still owns."""
-        return len(self._timers)
+    def release(self) -> None:
+        """The call is closed: cancel what still sleeps or waits for room, so that nobody waits for ever."""
+        for waiter in list(self._waiters):
+            awaiting.cancel(waiter)
 
     def _turn(self) -> Awaitable[None]:
         if not self.paused or self.closed:
             return READY
         waiter: Deferred[None] = Deferred(self._leave)
-        self._waiters.append(waiter)
+        self._waiters[waiter] = None
         return waiter
 
+    def _wake(self, waiter: Deferred[None]) -> None:
+        del self._waiters[waiter]
+        waiter.callback(None)
+
     def _leave(self, waiter: Deferred[None]) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
+        timer = self._waiters.pop(waiter, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _sleep_late(self, waiter: Deferred[None]) -> None:
+        """End a loop that sleeps on after the end of its call.
+
+        One that catches even CancelledError would spin for ever, and stop the whole server; after some tries it is left
+        to sleep, and the garbage collection ends it.
+        """
+        self._late += 1
+        if self._late <= _LATE_SLEEPS:
+            waiter.errback(CancelledError())
+
+    def _tell(self, f: Callable[[], object]) -> None:
+        try:
+            f()
+        except BaseException:
+            _log.failure("A call of {tool} has ended, and what it asked to be called then failed", tool=self.tool)
 
     def _forget(self, timer: Timer) -> None:
         self._timers.pop(timer, None)
 
-    def _guarded(self, f: Callable[..., object], args: tuple[object, ...]) -> None:
+    def _guarded(self, f: Callable[..., object], args: tuple[object, ...] = ()) -> None:
         try:
             f(*args)
-        except Exception as error:
+        except BaseException as error:
             self._outcome.fail(error)
+
+
+def _number(value: float) -> float:
+    """A number that JSON can carry, and of which there is a greater one."""
+    if not -_LIMIT < value < _LIMIT:
+        raise ValueError("progress and total are finite numbers below 1e308")
+    # bool is an int to Python; numbers of other libraries become ours.
+    return value if type(value) is int and -_INTEGER <= value < _INTEGER else float(value)
 
 
 @implementer(IConsumer)
@@ -344,11 +391,11 @@ class Stream(Call):
         if self._producer is not None:
             raise RuntimeError(f"{self._producer!r} is already registered")
         if self.closed:
-            producer.stopProducing()
+            self._tell(producer.stopProducing)
             return
         self._producer = producer if streaming else _Pull(self, producer)
         if self.paused:
-            self._producer.pauseProducing()
+            self._guarded(self._producer.pauseProducing)
         elif not streaming:
             self._producer.resumeProducing()
 
@@ -362,20 +409,20 @@ class Stream(Call):
         """See `Call.pause`."""
         super().pause()
         if self._producer is not None:
-            self._producer.pauseProducing()
+            self._guarded(self._producer.pauseProducing)
 
     def resume(self) -> None:
         """See `Call.resume`."""
         super().resume()
-        if self._producer is not None:
-            self._producer.resumeProducing()
+        if self._producer is not None and not self.paused:
+            self._guarded(self._producer.resumeProducing)
 
     def close(self) -> None:
         """See `Call.close`; then the producer, if there is one, is told to stop."""
         super().close()
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.stopProducing()
+            self._tell(producer.stopProducing)
 
 
 class _Pull:
@@ -384,10 +431,12 @@ class _Pull:
     def __init__(self, stream: Stream, producer: Any) -> None:
         self._stream = stream
         self._producer = producer
-        self._next: Timer | None = None
+        self._next: IDelayedCall | None = None
 
     def resumeProducing(self) -> None:
-        self._next = self._stream.call_later(0, self._pull)
+        # Not on the wheel: its granularity is much longer than a turn.
+        if self._next is None:
+            self._next = self._stream.clock.callLater(0, self._pull)
 
     def pauseProducing(self) -> None:
         if self._next is not None:
@@ -399,13 +448,21 @@ class _Pull:
         self._producer.stopProducing()
 
     def _pull(self) -> None:
-        self._producer.resumeProducing()
+        self._next = None
+        self._stream._guarded(self._producer.resumeProducing)
         if not self._stream.paused and self._stream._producer is self:
-            self._next = self._stream.call_later(0, self._pull)
+            self.resumeProducing()
+
+
+_READABLE = frozenset(
+    {"caller", "client_capabilities", "client_info", "clock", "closed", "meta", "paused", "protocol_version", "tool"}
+)
 
 
 class ThreadCall:
     """The call as a blocking tool in a thread sees it: the same words, carried to the reactor's thread.
+
+    What can't be said, as a number that is not finite, makes the call fail.
 
     Attributes:
         cancelled: True when the result is no longer wanted; a long loop should look at it.
@@ -419,22 +476,27 @@ class ThreadCall:
 
     def progress(self, value: float, total: float | None = None, message: str | None = None) -> None:
         """See `Call.progress`."""
-        self._threads.call_in_reactor(self._call.progress, value, total, message)
+        self._say(self._call.progress, value, total, message)
 
     def log(self, level: LogLevel, data: Any, logger: str | None = None) -> None:
         """See `Call.log`."""
-        self._threads.call_in_reactor(self._call.log, level, data, logger)
+        self._say(self._call.log, level, data, logger)
 
     def on_cancel(self, f: Callable[[], object]) -> None:
         """See `Call.on_cancel`; `f` is called in the reactor's thread."""
-        self._threads.call_in_reactor(self._call.on_cancel, f)
+        self._say(self._call.on_cancel, f)
 
     def sleep(self, seconds: float) -> NoReturn:
         """Not for threads."""
         raise RuntimeError("call.sleep is for async tools; in a thread use time.sleep and look at call.cancelled")
 
     def __getattr__(self, name: str) -> Any:
+        if name not in _READABLE:
+            raise AttributeError(f"call.{name} is not for threads: it belongs to the reactor's thread")
         return getattr(self._call, name)
+
+    def _say(self, f: Callable[..., object], *args: object) -> None:
+        self._threads.call_in_reactor(self._call._guarded, f, args)
 
     def _cancel(self) -> None:
         self.cancelled = True

@@ -23,7 +23,7 @@ def check_version(header: str | None, body: str) -> None:
         HeaderMismatch: It is missing, or another one.
     """
     if header is None:
-        raise HeaderMismatch(f"The header MCP-Protocol-Version is missing; the body says {body!r}")
+        raise HeaderMismatch(f"The header MCP-Protocol-Version is missing; the body says {body[:64]!r}")
     if header != body:
         raise HeaderMismatch(f"The header MCP-Protocol-Version says {header[:64]!r}, but the body says {body[:64]!r}")
 

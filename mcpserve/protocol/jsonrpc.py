@@ -113,7 +113,7 @@ def _response(value: dict[str, Any], known: RequestId | None) -> Response:
     error = value.get("error")
     if ("result" in value) == ("error" in value):
         raise InvalidRequest("A message has a method, or either a result or an error", request_id=known)
-    if error is not None and not isinstance(error, dict):
+    if "error" in value and not isinstance(error, dict):
         raise InvalidRequest('The member "error" must be an object', request_id=known)
     if known is None and ("id" in value or error is None):
         raise InvalidRequest('The member "id" must be a string or an integer')

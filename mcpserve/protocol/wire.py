@@ -80,10 +80,14 @@ def content(block: Content, revision: Revision) -> Object:
 
 
 def call_result(value: Result, revision: Revision) -> Object:
-    """`CallToolResult`."""
-    shape: Object = {"content": [content(block, revision) for block in value.content]}
-    if value.structured is not ABSENT and revision.structured_content:
-        shape["structuredContent"] = value.structured
+    """`CallToolResult`. Structured content that the revision can't carry becomes a text if there is nothing else."""
+    blocks = [content(block, revision) for block in value.content]
+    shape: Object = {"content": blocks}
+    if value.structured is not ABSENT:
+        if _carries(revision, isinstance(value.structured, dict)):
+            shape["structuredContent"] = value.structured
+        elif not blocks:
+            blocks.append({"type": "text", "text": orjson.dumps(value.structured).decode("utf-8")})
     if value.is_error:
         shape["isError"] = True
     if value.meta is not None:
@@ -91,14 +95,17 @@ def call_result(value: Result, revision: Revision) -> Object:
     return shape
 
 
-def tool(value: ToolDefinition) -> Object:
+def tool(value: ToolDefinition, revision: Revision) -> Object:
     """`Tool`, as tools/list shows it. The schemas are passed on untouched."""
+    output = value.output_schema
+    if output is not None and not _carries(revision, output.get("type") == "object"):
+        output = None
     return present(
         name=value.name,
         title=value.title,
         description=value.description,
         inputSchema=value.input_schema,
-        outputSchema=value.output_schema,
+        outputSchema=output,
         annotations=tool_annotations(value.annotations),
         icons=icons(value.icons),
         _meta=value.meta,
@@ -172,6 +179,11 @@ def discovery(capabilities: Mapping[str, Any], instructions: str | None) -> Obje
     if instructions is not None:
         shape["instructions"] = instructions
     return shape
+
+
+def _carries(revision: Revision, is_object: bool) -> bool:
+    """Tell whether a revision has structured content of this kind: before 2026-07-28 it was always an object."""
+    return revision.structured_content and (is_object or revision.modern)
 
 
 def _base64(data: bytes) -> str:

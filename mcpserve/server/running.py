@@ -10,8 +10,9 @@
     the reader is too far behind  cancelled, no reply (the stream is cut)
     the server stops              cancelled, an error
 
-Cancelling does all of this in one turn of the reactor: the call's timers stop, its producer is told to stop, those who
-asked with `on_cancel` are told, its coroutine or Deferred is cancelled.
+However a call ends, all of this is done in one turn of the reactor: its timers stop, its producer is told to stop,
+those who asked with `on_cancel` are told if it was cancelled, its coroutine or Deferred is cancelled, and what else
+waits on the call too. Only a coroutine that ends its call itself goes on to its own end.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpserve.errors import InternalError, ProtocolError, ToolError
+from mcpserve.features import awaiting
 from mcpserve.features.call import Call, Caller, Cause, Runtime, Stream, ThreadCall
 from mcpserve.features.results import to_result
 from mcpserve.features.timing import Timer
@@ -49,7 +51,18 @@ class Running:
         on_end: Called once, when nothing of the call is left.
     """
 
-    __slots__ = ("_deadline", "_envelope", "_on_end", "_work", "call", "ended", "exchange", "tool")
+    __slots__ = (
+        "_coroutine",
+        "_deadline",
+        "_envelope",
+        "_on_end",
+        "_work",
+        "call",
+        "cause",
+        "ended",
+        "exchange",
+        "tool",
+    )
 
     def __init__(
         self, tool: Tool, exchange: Exchange, envelope: wire.Envelope, on_end: Callable[[Running], object]
@@ -57,10 +70,12 @@ class Running:
         self.tool = tool
         self.exchange = exchange
         self.ended = False
+        self.cause: Cause | None = None
         self.call: Call | None = None
         self._envelope = envelope
         self._on_end = on_end
         self._work: Deferred[Any] | None = None
+        self._coroutine: Any = None
         self._deadline: Timer | None = None
 
     def start(self, arguments: Mapping[str, Any], metadata: RequestMetadata, caller: Caller, runtime: Runtime) -> None:
@@ -75,15 +90,15 @@ class Running:
             self._deadline = runtime.wheel.call_later(tool.options.timeout, self.cancel, Cause.TIMED_OUT)
         try:
             value = self._invoke(arguments, runtime)
-        except Exception as error:
+        except BaseException as error:  # sys.exit() in a tool is the tool's failure, not the server's end
             self.fail(error)
             return
         self._take(value)
 
-    def adopt(self, work: Deferred[Any]) -> None:
-        """Take over a call whose function has given a Deferred back."""
+    def adopt(self, awaitable: Any) -> None:
+        """Take over a call whose function has given back something to wait for."""
         self.exchange.owner = self
-        self._take(work)
+        self._take(awaitable)
 
     # --- Outcome: how the call ends by itself
 
@@ -92,21 +107,24 @@ class Running:
         if self.ended:
             return
         try:
-            result = shaped(self.tool, value)
+            self._reply(shaped(self.tool, value))
         except Exception as error:
+            # It is no result, or it has no form in JSON. It was not sent: encoding comes first.
             self.fail(error)
-            return
-        self._reply(result)
-        self._end()
+        else:
+            self._end()
 
     def fail(self, error: BaseException) -> None:
         """End with an error."""
         if self.ended:
             return
-        if isinstance(error, ProtocolError):
-            self.exchange.fail(error)
-        else:
-            self._reply(failed(self.tool, error))
+        try:
+            if isinstance(error, ProtocolError):
+                self.exchange.fail(error)
+            else:
+                self._reply(failed(self.tool, error))
+        except Exception as unspeakable:  # as text that is not Unicode
+            self._reply(failed(self.tool, unspeakable))
         self._end()
 
     # --- Owner: what becomes of the way to the client
@@ -149,13 +167,8 @@ class Running:
         elif cause is Cause.SHUTDOWN:
             self.exchange.fail(InternalError("The server is shutting down; call again"))
         _log.info("Call of {tool} cancelled: {cause}", tool=self.tool.name, cause=cause.value)
-        call, work = self.call, self._work
+        self.cause = cause
         self._end()
-        if call is not None:
-            call.cancelled()
-        if work is not None:
-            work.addErrback(_forgotten)
-            work.cancel()
 
     # --- inside
 
@@ -173,17 +186,14 @@ class Running:
 
     def _take(self, value: Any) -> None:
         """Wait for what the function gave back, if it has to be waited for."""
-        if inspect.iscoroutine(value):
-            value = Deferred.fromCoroutine(value)
-        if isinstance(value, Deferred):
-            if self.ended:
-                value.addErrback(_forgotten)
-                value.cancel()
-                return
-            self._work = value
-            value.addCallbacks(self._returned, self._raised)
-        else:
+        if not awaiting.is_awaitable(value):
             self._returned(value)
+            return
+        work = self._work = awaiting.deferred(value)
+        self._coroutine = value if inspect.iscoroutine(value) else None
+        work.addCallbacks(self._returned, self._raised)
+        if self.cause is not None:
+            self._drop_work()
 
     def _returned(self, value: object) -> None:
         self._work = None
@@ -193,21 +203,42 @@ class Running:
     def _raised(self, failure: Failure) -> None:
         self._work = None
         assert failure.value is not None
-        self.fail(failure.value)
+        if not self.ended:
+            self.fail(failure.value)
+        elif not failure.check(CancelledError):
+            _logged(self.tool, failure.value)
 
     def _reply(self, result: Result) -> None:
         revision = self.exchange.revision
         self.exchange.succeed(self._envelope.complete(wire.call_result(result, revision), revision))
 
     def _end(self) -> None:
+        """Leave nothing behind. The place is given back first, as the rest runs code of the tool's author."""
         self.ended = True
+        self.exchange.owner = None
+        self._on_end(self)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self._work = None
-        if self.call is not None:
-            self.call.close()
-        self._on_end(self)
+        call, self.call = self.call, None
+        if call is None:
+            self._drop_work()
+            return
+        call.close()
+        if self.cause is not None:
+            call.cancelled()
+        # Whoever says too much is cut off while it speaks: code that runs can be cancelled only when it waits again.
+        speaking = self.cause is Cause.OVERRUN or (self._coroutine is not None and self._coroutine.cr_running)
+        if not speaking:
+            self._drop_work()
+        elif self.cause is not None and self._work is not None:
+            call.clock.callLater(0, self._drop_work)
+        call.release()
+
+    def _drop_work(self) -> None:
+        work, self._work = self._work, None
+        if work is not None:
+            awaiting.cancel(work)
 
 
 def shaped(tool: Tool, value: object) -> Result:
@@ -232,16 +263,28 @@ def failed(tool: Tool, error: BaseException) -> Result:
     """The result that an exception makes: a ToolError's text is for the model, anything else only for the log."""
     if isinstance(error, ToolError):
         return Result(content=[Text(str(error))], is_error=True)
+    log_id = _logged(tool, error)
+    return Result(content=[Text(f"The tool failed; the server's log has the reason under id {log_id}")], is_error=True)
+
+
+def _logged(tool: Tool, error: BaseException) -> str:
     log_id = secrets.token_hex(4)
     _log.error(
         "Tool {tool} failed (log id {log_id}): {kind}: {text} at {where}",
         tool=tool.name,
         log_id=log_id,
         kind=type(error).__name__,
-        text=str(error),
+        text=_text(error),
         where=_place(error.__traceback__),
     )
-    return Result(content=[Text(f"The tool failed; the server's log has the reason under id {log_id}")], is_error=True)
+    return log_id
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "an exception that can't say what it is"
 
 
 def _place(trace: TracebackType | None) -> str:
@@ -251,9 +294,3 @@ def _place(trace: TracebackType | None) -> str:
     while trace.tb_next is not None:
         trace = trace.tb_next
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-
-
-def _forgotten(failure: Failure) -> None:
-    """A cancelled call's own failure is nobody's business any more, unless it is not about the cancelling."""
-    if isinstance(failure.value, GeneratorExit | KeyboardInterrupt):
-        failure.raiseException()

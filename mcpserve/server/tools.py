@@ -6,9 +6,9 @@ from typing import Any
 
 import attrs
 import orjson
-from twisted.internet.defer import Deferred
 
 from mcpserve.errors import InvalidParams, ProtocolError
+from mcpserve.features.awaiting import abandon, is_awaitable
 from mcpserve.features.call import Caller, Cause, Runtime
 from mcpserve.features.catalog import Catalog
 from mcpserve.features.tool import Tool
@@ -102,7 +102,7 @@ class Tools:
 
     def _encode_page(self, cursor: str | None, revision: Revision) -> orjson.Fragment:
         page = self._catalog.page(cursor)
-        shape: dict[str, Any] = {"tools": [wire.tool(tool.definition) for tool in page.tools]}
+        shape: dict[str, Any] = {"tools": [wire.tool(tool.definition, revision) for tool in page.tools]}
         if page.next_cursor is not None:
             shape["nextCursor"] = page.next_cursor
         result = self._envelope.cacheable(shape, revision, ttl_ms=LIST_TTL_MS, scope="public")
@@ -112,17 +112,27 @@ class Tools:
         """The short way for a plain tool: no call object is made."""
         try:
             value = tool.function(**tool.signature.bind(arguments))
-            if isinstance(value, Deferred):
-                running = self._admit(tool, exchange)
-                if running is not None:
-                    running.adopt(value)
-                return
-            result = shaped(tool, value)
+            if is_awaitable(value):
+                self._adopt(tool, value, exchange)
+            else:
+                self._reply(exchange, shaped(tool, value))
         except ProtocolError:
             raise
-        except Exception as error:
-            result = failed(tool, error)
-        self._reply(exchange, result)
+        except BaseException as error:  # sys.exit() in a tool is the tool's failure, not the server's end
+            self._fail(tool, error, exchange)
+
+    def _adopt(self, tool: Tool, awaitable: Any, exchange: Exchange) -> None:
+        running = self._admit(tool, exchange)
+        if running is None:
+            abandon(awaitable)
+        else:
+            running.adopt(awaitable)
+
+    def _fail(self, tool: Tool, error: BaseException, exchange: Exchange) -> None:
+        try:
+            self._reply(exchange, failed(tool, error))
+        except Exception as unspeakable:  # as text that is not Unicode
+            self._reply(exchange, failed(tool, unspeakable))
 
     def _admit(self, tool: Tool, exchange: Exchange) -> Running | None:
         """Make room for one more running call, or answer that there is none."""
