@@ -51,9 +51,12 @@ class BatchReply:
 
     # --- what its elements say
 
-    def notify(self, message: bytes, replaceable: bool) -> None:
-        """Say something before a reply."""
-        self._writer.notify(message, replaceable)
+    def notify(self, message: bytes) -> None:
+        """Say something before a reply.
+
+        Nothing is replaceable here: the number that waits may be of another call than the newer one.
+        """
+        self._writer.notify(message)
 
     def ended(self, reply: bytes | None) -> None:
         """One of the requests has ended, with this reply or without any."""
@@ -70,8 +73,9 @@ class BatchReply:
             element.lost()
 
     def overrun(self) -> None:
-        """The reader was too slow, and was cut off."""
-        self.lost()
+        """The reader was too slow, and was cut off: all calls are cancelled."""
+        for element in self._elements:
+            element.overrun()
 
     def pause(self) -> None:
         """The reader is behind."""
@@ -86,7 +90,10 @@ class BatchReply:
     def _settle(self) -> None:
         if not self._complete:
             return
-        if self._writer.streaming or not self._writer.accept.json:
+        if not (self._elements or self._replies):
+            # "If the input consists solely of (any number of) JSON-RPC responses or notifications: ... 202 Accepted"
+            self._writer.answer(202)
+        elif self._writer.streaming or not self._writer.accept.json:
             self._stream()
         elif not self._waiting:
             self._answer()
@@ -102,8 +109,7 @@ class BatchReply:
         if self._replies:
             self._writer.answer(200, JSON_HEADERS, b"[" + b",".join(self._replies) + b"]")
         else:
-            # "If the input consists solely of (any number of) JSON-RPC responses or notifications: ... 202 Accepted"
-            self._writer.answer(202)
+            self._writer.end()  # all were withdrawn: an array is never empty, a stream may be
 
 
 class ElementCarrier:
@@ -121,7 +127,7 @@ class ElementCarrier:
 
     def notify(self, message: bytes, replaceable: bool) -> None:
         """See `Carrier.notify`."""
-        self._batch.notify(message, replaceable)
+        self._batch.notify(message)
 
     def reply(self, message: bytes, status: int) -> None:
         """See `Carrier.reply`."""
@@ -138,3 +144,9 @@ class ElementCarrier:
         if self.exchange.live:
             self._on_end()
             self.exchange.lost()
+
+    def overrun(self) -> None:
+        """The connection was cut, as its reader was too slow."""
+        if self.exchange.live:
+            self._on_end()
+            self.exchange.overrun()

@@ -24,6 +24,9 @@ from mcpserve.web.facts import Facts
 from mcpserve.web.request import McpRequest
 from mcpserve.web.response import ResponseWriter, Turns
 
+MOST_ELEMENTS = 1000
+"""Of a batch: an element of two bytes may cost an answer of a hundred."""
+
 
 class SessionFace:
     """Answers what needs a session. Implements `web.endpoint.LegacyFace`.
@@ -63,6 +66,8 @@ class SessionFace:
         session = self._session(facts)
         if not session.revision.batches:
             raise Refusal(400, f"Batches are not part of revision {session.revision.name}; send one message a POST")
+        if len(batch.items) > MOST_ELEMENTS:
+            raise Refusal(400, f"A batch may hold {MOST_ELEMENTS} messages here; this one has {len(batch.items)}")
         writer = ResponseWriter(request, facts.accept, self._turns)
         reply = BatchReply(writer)
         for item in batch.items:

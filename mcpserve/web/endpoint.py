@@ -171,9 +171,10 @@ class Endpoint:
     def _take_notification(self, request: McpRequest, message: Notification) -> None:
         """Spec: "If the server accepts it, the server MUST return HTTP status code 202 Accepted with no body."
 
-        A malformed claim gets an error "that has no id".
+        A malformed claim gets an error "that has no id"; none at all is fine: "header requirements for notification
+        POSTs are not defined by this revision", and neither are those for `_meta`.
         """
-        if "_meta" in message.params:
+        if not isinstance(message.params.get("_meta", {}), dict) or metadata.claims_revision(message.params):
             metadata.modern_revision(metadata.claimed_revision(message.params))
         request.answer(202, (), b"")
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import attrs
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mcpserve.protocol import sse
@@ -76,7 +76,7 @@ class Turns:
         self.limits = limits
         self._written: list[ResponseWriter] = []
         self._open: dict[ResponseWriter, None] = {}
-        self._sweeping = False
+        self._next_sweep: IDelayedCall | None = None
 
     def at_end(self, writer: ResponseWriter) -> None:
         """Call `writer.turn_ended()` when the reactor's turn ends."""
@@ -87,13 +87,15 @@ class Turns:
     def keep_alive(self, writer: ResponseWriter) -> None:
         """Call `writer.beat(now)` now and then, until `forget`."""
         self._open[writer] = None
-        if not self._sweeping:
-            self._sweeping = True
-            self.clock.callLater(self._interval, self._sweep)
+        if self._next_sweep is None:
+            self._next_sweep = self.clock.callLater(self._interval, self._sweep)
 
     def forget(self, writer: ResponseWriter) -> None:
-        """The writer is done."""
+        """The writer is done; the last one takes the sweep with it."""
         self._open.pop(writer, None)
+        if self._next_sweep is not None and not self._open:
+            self._next_sweep.cancel()
+            self._next_sweep = None
 
     @property
     def open_writers(self) -> Sequence[ResponseWriter]:
@@ -110,12 +112,10 @@ class Turns:
             writer.turn_ended()
 
     def _sweep(self) -> None:
+        self._next_sweep = self.clock.callLater(self._interval, self._sweep)
         now = self.clock.seconds()
         for writer in list(self._open):
             writer.beat(now)
-        self._sweeping = bool(self._open)
-        if self._sweeping:
-            self.clock.callLater(self._interval, self._sweep)
 
 
 class ResponseWriter:
@@ -224,8 +224,14 @@ class ResponseWriter:
             self._write(event)
 
     def end(self, last: bytes = b"") -> None:
-        """Send what waits and the bytes of the last event, and finish. Opens the stream if need be."""
+        """Send what waits and the bytes of the last event, and finish. Opens the stream if need be.
+
+        Without a last event nothing is said: a client that takes no events gets an answer without a body.
+        """
         if self.done:
+            return
+        if not (last or self.streaming or self.accept.sse):
+            self.answer(204)
             return
         self.open()
         rest = b"".join((*self._batch, *self._waiting, last))
@@ -244,6 +250,11 @@ class ResponseWriter:
             if not self.streaming:
                 self.last_sent = self._turns.clock.seconds()
             self._turns.keep_alive(self)
+
+    @property
+    def behind(self) -> bool:
+        """True while the reader is behind."""
+        return self._behind
 
     # --- Turns
 
