@@ -1,11 +1,11 @@
 """market_news: financial news from RSS and Atom feeds, once or as a stream.
 
-    [plugins.market_news]        # all of it may be left out
+    [plugin.market_news]        # all of it may be left out
     timeout = 10                 # seconds for one feed, from the first step to the last byte
     max_bytes = 1048576          # of one feed, decompressed
     max_items = 100              # of one feed
     user_agent = "mcpserve"
-    [[plugins.market_news.feeds]]
+    [[plugin.market_news.feeds]]
     name = "Wire"
     url = "https://example.com/rss.xml"
     category = "markets"
@@ -326,7 +326,7 @@ def item_of(entry: Any, feed: Feed) -> NewsItem:
     return NewsItem(
         id=name if ":" in name else f"{feed.name}: {name}",  # a plain number is unique within its feed only
         title=title,
-        link=link if urlsplit(link).scheme in ("http", "https") else None,
+        link=link if link.startswith(("http://", "https://")) else None,
         # dict.get: feedparser's own would give the date of publication for one of change, with a warning.
         published=date_of(entry.get("published_parsed") or dict.get(entry, "updated_parsed")),
         summary=text_of(entry, "summary"),
@@ -425,6 +425,7 @@ def reason(error: Exception) -> str:
         (DNSLookupError, "its host name is not known"),
         (ConnectionRefusedError, "it refuses the connection"),
         (ConnectError, "it can't be reached"),
+        (ValueError, "it redirects to something that is no address"),
         (ResponseFailed, "the connection was lost, or it does not speak HTTP"),
     )
     for kind, words in reasons:
@@ -553,7 +554,7 @@ room = Newsroom(Settings())
 
 
 def configure(settings: Mapping[str, Any]) -> None:
-    """Take `[plugins.market_news]` of the configuration file; the server calls it before it serves the tools.
+    """Take `[plugin.market_news]` of the configuration file; the server calls it before it serves the tools.
 
     Raises:
         PluginError: A key is missing or not known, or a value is not right.

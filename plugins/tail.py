@@ -1,6 +1,6 @@
 """tail: the last lines of a file, and those that come. Off until the configuration names the directory it may read:
 
-    [plugins.tail]
+    [plugin.tail]
     root = "/var/log/myapp"    # nothing outside of this directory is ever read
     max_line = 4096            # bytes; a longer line is sent in pieces
 
@@ -316,7 +316,7 @@ root: Root | None = None  # what configure() found
 
 
 def configure(settings: Mapping[str, Any]) -> None:
-    """Take `[plugins.tail]` of the configuration file; the server calls it before it asks for the tools.
+    """Take `[plugin.tail]` of the configuration file; the server calls it before it asks for the tools.
 
     Raises:
         PluginError: A key is not known, or its value is not right.

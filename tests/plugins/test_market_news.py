@@ -134,6 +134,20 @@ def test_what_is_no_feed_is_refused(body: bytes) -> None:
         _parsed(body)
 
 
+def test_what_feedparser_chokes_on_is_malformed() -> None:
+    """Some bytes make feedparser fail with errors that nobody expects."""
+    with pytest.raises(FeedError, match="malformed"):
+        _parsed(RSS.replace(b"<guid", b"&#xFFFFFFFFF;<<guid", 1))
+
+
+@pytest.mark.parametrize("link", [b"http://[", b"https://a b/", b"//[", b"\xc2\xa0"])
+def test_a_strange_link_does_not_spoil_the_others(link: bytes) -> None:
+    """One item with such a link is an item all the same."""
+    items, problem = _parsed(RSS.replace(b"http://wire.example/1", link))
+    assert problem is None
+    assert len(items) == 2
+
+
 def test_a_body_that_is_a_file_name_is_not_opened(tmp_path: Path) -> None:
     """feedparser opens strings that are file names; it never gets to see one."""
     path = tmp_path / "feed.xml"
@@ -170,6 +184,13 @@ def test_an_impossible_date_is_no_date() -> None:
     assert market_news.date_of(None) is None
 
 
+def test_a_date_that_can_not_be_read_is_no_date() -> None:
+    """An item with such a date is an item all the same."""
+    items, problem = _parsed(RSS.replace(b"Mon, 02 Nov 2026 10:00:00 GMT", b"soon"))
+    assert problem is None
+    assert items[0].published is None
+
+
 def test_a_long_summary_is_cut() -> None:
     """A summary has at most 500 characters, with a mark where it was cut."""
     items, _ = _parsed(RSS.replace(b"A quiet day.", b"quiet " * 1000))
@@ -195,6 +216,7 @@ def test_anything_gives_items_or_a_feed_error(body: bytes) -> None:
         ("aapl", "why $AAPL rises", True),
         ("apple", "Apple rises", True),
         ("AAPL", "AAPLE rises", False),
+        ("AAPL", "XAAPL rises", False),
         ("BRK.B", "BRKXB rises", False),
         ("BRK.B", "BRK.B rises", True),
         ("IT", "it rises", False),
@@ -389,6 +411,7 @@ PAGES: dict[str, Callable[[Request], bytes | None]] = {
     "/moved": _moved(b"/rss"),
     "/loop": _moved(b"/loop"),
     "/ftp": _moved(b"ftp://127.0.0.1/rss"),
+    "/nowhere": _moved(b"http://["),
 }
 LIMIT = 10_000
 
@@ -486,6 +509,16 @@ async def test_a_malformed_feed_is_fetched_whole_again(server: Wire) -> None:
     assert [item.id for item in one.items][:1] == ["urn:w:1"]
 
 
+async def test_the_etag_of_before_is_forgotten_with_a_malformed_document(server: Wire) -> None:
+    """The items that it stood for are gone, so that 304 would be no answer."""
+    one = _source(server, "/rss")
+    await one.refresh(Clock())
+    server.pages["/rss"] = lambda request: HALF
+    await one.refresh(Clock())
+    await one.refresh(Clock())
+    assert [request.getHeader("if-none-match") for request in server.seen] == [None, '"one"', None]
+
+
 async def test_a_feed_is_not_asked_before_its_time(server: Wire) -> None:
     """Within `refresh` seconds of a fetch, whoever wants the feed gets what is there, be it a failure."""
     clock, one = Clock(), _source(server, "/rss", refresh=60)
@@ -539,11 +572,11 @@ def _newsroom(server: Wire, *paths: str) -> Newsroom:
 
 async def test_bad_feeds_are_named_and_the_others_read(server: Wire) -> None:
     """A feed that is down, malformed, too large or redirects for ever does not keep the others from being read."""
-    room = _newsroom(server, "/rss", "/500", "/half", "/large", "/loop", "/cut-off", "/atom")
+    room = _newsroom(server, "/rss", "/500", "/half", "/large", "/loop", "/nowhere", "/cut-off", "/atom")
     problems = await room.refresh(room.sources, Clock())
-    assert [problem.split(":")[0] for problem in problems] == ["500", "half", "large", "loop", "cut-off"]
+    assert [problem.split(":")[0] for problem in problems] == ["500", "half", "large", "loop", "nowhere", "cut-off"]
     assert "HTTP status 500" in problems[0]
-    assert [len(source.items) for source in room.sources[::6]] == [2, 1]
+    assert [len(source.items) for source in room.sources[::7]] == [2, 1]
 
 
 async def test_a_server_that_is_not_there_is_reported() -> None:
