@@ -78,7 +78,7 @@ class ToolCall:
         self.progress: list[Progress] = []
         self.logs: list[LogEntry] = []
         self._stalled = False
-        self._waiting: list[bytes] = []
+        self._waiting: list[tuple[bytes, bool]] = []
         self._reply: dict[str, Any] | None = None
         self._exchange: Exchange | None = None
 
@@ -144,10 +144,10 @@ class ToolCall:
             self._exchange.pause()
 
     def resume(self) -> None:
-        """The client reads on: it gets what was held back."""
+        """The client reads on: it gets what was held back, of bare progress numbers only the last."""
         self._stalled = False
         waiting, self._waiting = self._waiting, []
-        for message in waiting:
+        for message, _ in waiting:
             self._read(message)
         if self._exchange is not None:
             self._exchange.resume()
@@ -157,7 +157,9 @@ class ToolCall:
     def notify(self, message: bytes, replaceable: bool) -> None:
         """Called by the exchange."""
         if self._stalled:
-            self._waiting.append(message)
+            if replaceable:
+                self._waiting = [waiting for waiting in self._waiting if not waiting[1]]
+            self._waiting.append((message, replaceable))
         else:
             self._read(message)
 
@@ -225,6 +227,7 @@ class ToolRunner:
         progress_token: int | str | None = "token",
         log_level: LogLevel | None = "debug",
         capabilities: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> ToolCall:
         """Call a tool.
@@ -235,6 +238,7 @@ class ToolRunner:
             progress_token: None for a client that does not want progress.
             log_level: The least severe log messages that the client wants; None for none.
             capabilities: What the client declares.
+            meta: The request's `_meta`, for tools that look at it.
         """
         self._calls += 1
         params = {"name": name, "arguments": {**(arguments or {}), **more}}
@@ -246,6 +250,7 @@ class ToolRunner:
             progress_token=progress_token,
             log_level=log_level,
             capabilities=capabilities or {},
+            meta=meta or {},
         )
         self._dispatcher.dispatch(exchange, metadata, Caller())
         return call

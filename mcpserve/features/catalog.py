@@ -33,16 +33,19 @@ class Catalog:
         page_size: How many tools a page holds at the most.
 
     Raises:
-        PluginError: Two tools have the same name; the message names both origins.
+        PluginError: Tools have the same name; the message has a line for each pair, with both origins.
     """
 
     def __init__(self, tools: Sequence[Tool] = (), *, page_size: int = PAGE_SIZE) -> None:
         self._tools: dict[str, Tool] = {}
         self._page_size = page_size
+        problems = []
         for tool in tools:
             other = self._tools.setdefault(tool.name, tool)
             if other is not tool:
-                raise PluginError(f"{tool.origin}: tool {tool.name!r} exists already, from {other.origin}")
+                problems.append(f"{tool.origin}: tool {tool.name!r} exists already, from {other.origin}")
+        if problems:
+            raise PluginError("\n".join(problems))
 
     def get(self, name: str) -> Tool | None:
         """The tool of this name, if it is served."""
@@ -66,7 +69,8 @@ class Catalog:
         start = 0
         if cursor is not None:
             last = self._tools.get(_name_in(cursor))
-            if last is None:
+            # One tool has one cursor: base64 would let others pass, and each asked for would be kept by the caller.
+            if last is None or cursor != _cursor_after(last):
                 raise InvalidParams("Unknown cursor: start again without one")
             start = tools.index(last) + 1
         chosen = tools[start : start + self._page_size]

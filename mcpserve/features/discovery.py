@@ -7,21 +7,26 @@ Each loading makes new modules, so that calls of the set before keep theirs.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import attrs
 
 from mcpserve.errors import PluginError
-from mcpserve.features.tool import MARK, Tool, build
+from mcpserve.features.tool import MARK, Tool, ToolOptions, build
 
 GROUP = "mcpserve.plugins"
+_PACKAGE = "mcpserve_plugins."
 _generations = itertools.count()
+_BROKEN = (Exception, SystemExit)
+"""What a plugin may raise while it is loaded, none of which is a reason for the server to end."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,9 +58,15 @@ def discover(
     for name, origin, load in _sources(directories, packages, problems):
         seen.add(name)
         try:
-            tools.extend(_tools_of(load(), name, origin, settings.get(name)))
+            functions = _functions_of(load(), name, origin, settings.get(name))
         except PluginError as error:
             problems.append(str(error))
+            continue
+        for function in functions:
+            try:
+                tools.append(build(function, origin))
+            except PluginError as error:
+                problems.append(str(error))
     problems += [f"plugin.{name}: there is no such plugin" for name in sorted(set(settings) - seen)]
     return Found(tools=tools, problems=problems)
 
@@ -73,37 +84,49 @@ def _sources(directories: Iterable[Path], packages: Iterable[EntryPoint] | None,
         yield point.name, origin, lambda point=point, origin=origin: _load_entry_point(point, origin)
 
 
+class _Fresh(SourceFileLoader):
+    """Reads the source each time: the cache of bytecode can't tell apart two edits within the same second."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _load_file(path: Path) -> ModuleType:
-    name = f"mcpserve_plugins.g{next(_generations)}.{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    name = f"{_PACKAGE}g{next(_generations)}.{path.stem}"
+    # Only a file that was loaded before can have been edited since.
+    again = any(n.startswith(_PACKAGE) and module.__file__ == str(path) for n, module in sys.modules.items())
+    loader = _Fresh(name, str(path)) if again else SourceFileLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Classes look up their annotations through sys.modules while the module runs.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        loader.exec_module(module)
+    except _BROKEN as error:
         del sys.modules[name]
-        raise PluginError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
-    except SystemExit as error:
-        del sys.modules[name]
-        raise PluginError(f"{path}: exits while it is imported; a plugin only defines tools") from error
+        raise PluginError(f"{path}{_line(error, path)}: {_reason(error)}") from error
     return module
 
 
 def _load_entry_point(point: EntryPoint, origin: str) -> ModuleType:
     try:
         loaded = point.load()
-    except Exception as error:
-        raise PluginError(f"{origin}: {type(error).__name__}: {error}") from error
+    except _BROKEN as error:
+        raise PluginError(f"{origin}: {_reason(error)}") from error
     if not isinstance(loaded, ModuleType):
         raise PluginError(f"{origin}: the entry point must name a module, not {type(loaded).__name__}")
     return loaded
 
 
+def _reason(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "exits while it is loaded; a plugin only defines tools"
+    return f"{type(error).__name__}: {error}"
+
+
 def _line(error: BaseException, path: Path) -> str:
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == str(path) and error.lineno is not None:
         return f":{error.lineno}"
     trace, line = error.__traceback__, ""
     while trace is not None:
@@ -113,18 +136,19 @@ def _line(error: BaseException, path: Path) -> str:
     return line
 
 
-def _tools_of(module: ModuleType, name: str, origin: str, settings: Mapping[str, Any] | None) -> list[Tool]:
+def _functions_of(module: ModuleType, name: str, origin: str, settings: Mapping[str, Any] | None) -> Sequence[Any]:
+    """Configure a plugin, and find the functions that are its tools."""
     configure = getattr(module, "configure", None)
     if configure is not None:
         _configure(configure, name, origin, settings or {})
     elif settings is not None:
         raise PluginError(f"plugin.{name}: {origin} takes no settings")
     listed = getattr(module, "tools", None)
-    functions = listed() if callable(listed) and not hasattr(listed, MARK) else _marked(module)
-    tools = [build(function, origin) for function in functions]
-    if not tools and configure is None and listed is None:
+    listing = callable(listed) and not _is_marked(listed)
+    functions = _listed(listed, origin) if listing else _marked(module)
+    if not functions and configure is None and not listing:
         raise PluginError(f"{origin}: defines no tool; decorate a function with @mcpserve.tool")
-    return tools
+    return functions
 
 
 def _configure(configure: Any, name: str, origin: str, settings: Mapping[str, Any]) -> None:
@@ -132,16 +156,34 @@ def _configure(configure: Any, name: str, origin: str, settings: Mapping[str, An
         configure(settings)
     except PluginError as error:
         raise PluginError(f"plugin.{name}: {error}") from error
-    except Exception as error:
-        raise PluginError(f"{origin}: configure: {type(error).__name__}: {error}") from error
+    except _BROKEN as error:
+        raise PluginError(f"{origin}: configure: {_reason(error)}") from error
 
 
-def _marked(module: ModuleType) -> list[Any]:
+def _listed(tools: Any, origin: str) -> Sequence[Any]:
+    try:
+        functions = list(tools())
+    except PluginError as error:
+        raise PluginError(f"{origin}: {error}") from error
+    except _BROKEN as error:
+        raise PluginError(f"{origin}: tools: {_reason(error)}") from error
+    for function in functions:
+        if not _is_marked(function):
+            raise PluginError(f"{origin}: tools: {function!r} is no tool; decorate it with @mcpserve.tool")
+    return functions
+
+
+def _marked(module: ModuleType) -> Sequence[Any]:
     """The marked functions that the module or a part of its package defines, in the order of their definition."""
     inside = module.__name__ + "."
     found = {
         id(value): value
         for value in vars(module).values()
-        if hasattr(value, MARK) and f"{value.__module__}.".startswith(inside)
+        if _is_marked(value) and f"{value.__module__}.".startswith(inside)
     }
     return list(found.values())
+
+
+def _is_marked(value: Any) -> bool:
+    """Look for the mark without asking the value: some objects have an answer, or an exception, for every name."""
+    return isinstance(inspect.getattr_static(value, MARK, None), ToolOptions)

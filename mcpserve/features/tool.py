@@ -7,17 +7,22 @@ plugin is loaded, and refuses what does not fit with a sentence that names the f
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import UnionType
 from typing import Any, Literal, TypeVar, overload
 
 import attrs
+import orjson
 
 from mcpserve.errors import PluginError
 from mcpserve.features.arguments import Signature, read_signature
 from mcpserve.features.call import Call, Stream
 from mcpserve.features.validation import Validator
+from mcpserve.protocol import wire
 from mcpserve.protocol.mirroring import MirroredParameter, mirrored_parameters
+from mcpserve.protocol.revisions import V2026_07_28
 from mcpserve.protocol.types import Icon, ToolAnnotations, ToolDefinition
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -158,7 +163,7 @@ def build(function: Callable[..., Any], origin: str) -> Tool:
         PluginError: It does not fit; the message says what to change.
     """
     options: ToolOptions = getattr(function, MARK)
-    name = options.name or function.__name__
+    name: str = options.name or getattr(function, "__name__", type(function).__name__)
     try:
         _check_options(name, function, options)
         signature = read_signature(
@@ -170,6 +175,8 @@ def build(function: Callable[..., Any], origin: str) -> Tool:
         return _assemble(name, function, signature, options, origin)
     except (PluginError, ValueError) as error:
         raise PluginError(f"{origin}: tool {name!r}: {error}") from error
+    except Exception as error:
+        raise PluginError(f"{origin}: tool {name!r}: {type(error).__name__}: {error}") from error
 
 
 def _assemble(name: str, function: Callable[..., Any], signature: Signature, options: ToolOptions, origin: str) -> Tool:
@@ -177,17 +184,19 @@ def _assemble(name: str, function: Callable[..., Any], signature: Signature, opt
     if marker is Stream and options.thread:
         raise PluginError("a function in a thread can't take over the response; take a Call, or drop thread=True")
     output = signature.output_schema
+    definition = ToolDefinition(
+        name=name,
+        title=options.title or _title(name),
+        description=options.description or signature.description,
+        input_schema=signature.input_schema,
+        output_schema=output,
+        annotations=_annotations(options),
+        icons=options.icons,
+        meta=options.meta,
+    )
+    _check_definition(definition)
     return Tool(
-        definition=ToolDefinition(
-            name=name,
-            title=options.title or _title(name),
-            description=options.description or signature.description,
-            input_schema=signature.input_schema,
-            output_schema=output,
-            annotations=_annotations(options),
-            icons=options.icons,
-            meta=options.meta,
-        ),
+        definition=definition,
         function=function,
         signature=signature,
         options=options,
@@ -201,17 +210,33 @@ def _assemble(name: str, function: Callable[..., Any], signature: Signature, opt
     )
 
 
-def _check_options(name: str, function: Callable[..., Any], options: ToolOptions) -> None:
-    if not _NAME.fullmatch(name):
+def _check_options(name: object, function: Callable[..., Any], options: ToolOptions) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PluginError("a name has 1 to 128 characters of A-Z, a-z, 0-9, '_', '-' and '.'")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginError("a generator is no tool; take a Call and report with progress, and return the result")
     if options.thread and inspect.iscoroutinefunction(function):
         raise PluginError("thread=True is for sync functions; an async function does not block")
-    if options.timeout is not None and not options.timeout > 0:
+    if options.timeout is not None and not (_is(options.timeout, int | float) and 0 < options.timeout < math.inf):
         raise PluginError("timeout is a number of seconds above 0")
-    if options.max_concurrent is not None and options.max_concurrent < 1:
-        raise PluginError("max_concurrent is at least 1")
+    if options.max_concurrent is not None and not (_is(options.max_concurrent, int) and options.max_concurrent > 0):
+        raise PluginError("max_concurrent is a whole number of at least 1")
     if options.on_disconnect not in ("cancel", "finish"):
         raise PluginError("on_disconnect is 'cancel' or 'finish'")
+
+
+def _is(value: object, kind: type | UnionType) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _check_definition(definition: ToolDefinition) -> None:
+    """Find out now what can't be written as JSON: later it would spoil the list of all tools."""
+    if not all(isinstance(icon, Icon) for icon in definition.icons):
+        raise PluginError("icons is a list of mcpserve.Icon")
+    try:
+        orjson.dumps(wire.tool(definition, V2026_07_28))
+    except TypeError as error:
+        raise PluginError(f"its definition can't be written as JSON: {error}") from error
 
 
 def _injection(signature: Signature) -> tuple[str | None, type | None]:

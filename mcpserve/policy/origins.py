@@ -10,12 +10,14 @@ rebinding attacks."
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection
 
 from mcpserve.errors import Refusal
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _REMEMBERED = 1024
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:@/\[\]]+)(:[0-9]{1,5})?")
 
 
 class Origins:
@@ -48,7 +50,7 @@ class Origins:
             return
         self._check_host((host or b"").decode("latin-1"))
         if origin is not None:
-            self._check_origin(origin.decode("latin-1"), (host or b"").decode("latin-1"))
+            self._check_origin(origin.decode("latin-1"))
         if len(self._good) < _REMEMBERED:
             self._good.add(key)
 
@@ -61,7 +63,7 @@ class Origins:
             421, f"The Host {host[:128]!r} is not served here; if it is yours, add it with --allow-host (allow_hosts)"
         )
 
-    def _check_origin(self, origin: str, host: str) -> None:
+    def _check_origin(self, origin: str) -> None:
         lowered = origin.lower()
         scheme, _, rest = lowered.partition("://")
         if lowered in self._origins or (scheme in ("http", "https") and _without_port(rest) in LOOPBACK_NAMES):
@@ -73,14 +75,14 @@ class Origins:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[: host.find("]") + 1]
-    return host.partition(":")[0]
+    """The name or address of `host:port`; what has another form is nobody's name."""
+    match = _HOST.fullmatch(host)
+    return match[1] if match is not None else ""
 
 
 def _is_address(name: str) -> bool:
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
         return False
     return True

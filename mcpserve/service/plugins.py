@@ -23,16 +23,23 @@ def load(settings: Settings) -> Catalog:
     """Load all plugins and make the catalogue.
 
     Raises:
-        PluginError: One or more can't be loaded; the message has a line for each.
+        PluginError: Some can't be loaded, or have tools of the same name; the message has a line for each.
         ConfigurationError: A tool that the settings name does not exist.
     """
     directories = [Path(directory) for directory in settings.plugins]
     if settings.shipped:
         directories.insert(0, shipped_directory())
     found = discover(directories, settings.plugin)
-    if found.problems:
-        raise PluginError("\n".join(found.problems))
-    return Catalog(select(found.tools, settings.only, settings.without), page_size=settings.page_size)
+    # A name that is unknown now may be that of a tool in a broken plugin; so the names wait until all plugins are well.
+    chosen = found.tools if found.problems else select(found.tools, settings.only, settings.without)
+    problems = list(found.problems)
+    try:
+        catalog = Catalog(chosen, page_size=settings.page_size)
+    except PluginError as error:
+        problems.append(str(error))
+    if problems:
+        raise PluginError("\n".join(problems))
+    return catalog
 
 
 def report(settings: Settings, out: TextIO) -> int:

@@ -75,7 +75,8 @@ def read_file(path: Path) -> dict[str, Any]:
         The settings in it, checked. Directories of plugins are seen from where the file is.
 
     Raises:
-        ConfigurationError: The file can't be read, is not TOML, or holds a key or value that does not fit.
+        ConfigurationError: The file can't be read, is not TOML, or holds keys or values that do not fit; the message
+            has a line for each.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -127,7 +128,7 @@ def _plugin_tables(value: Any, source: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308
 
 
 _FITS: Mapping[type, tuple[Any, str]] = {
