@@ -163,7 +163,7 @@ def build(function: Callable[..., Any], origin: str) -> Tool:
         PluginError: It does not fit; the message says what to change.
     """
     options: ToolOptions = getattr(function, MARK)
-    name: str = options.name or getattr(function, "__name__", type(function).__name__)
+    name = options.name or str(getattr(function, "__name__", type(function).__name__))
     try:
         _check_options(name, function, options)
         signature = read_signature(
