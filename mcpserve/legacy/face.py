@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mcpserve.errors import InvalidParams, InvalidRequest, ProtocolError, Refusal
+from mcpserve.errors import InvalidParams, InvalidRequest, MalformedMetadata, ProtocolError, Refusal
 from mcpserve.features.call import Caller
 from mcpserve.legacy.batches import BatchReply
 from mcpserve.legacy.sessions import Session, Sessions
@@ -184,10 +184,15 @@ class SessionFace:
 
 def _metadata(session: Session, message: Request) -> RequestMetadata:
     meta = metadata.request_meta(message.params)
+    try:
+        token = metadata.progress_token(meta)
+    except MalformedMetadata as error:
+        # here `_meta` is no envelope, but a member of params like any other
+        raise InvalidParams(error.message) from None
     return RequestMetadata(
         revision=session.revision,
         meta=meta,
-        progress_token=metadata.progress_token(meta),
+        progress_token=token,
         log_level=session.log_level,
         client_info=session.client_info,
         capabilities=session.capabilities,

@@ -28,7 +28,8 @@ class SessionLimits:
         count: Sessions at the most; more are refused with 503.
         idle: Seconds without a request and without an open stream after which one ends.
         lifetime: Seconds after which one ends in any case.
-        streams: Streams of one session that are open or wait for their client.
+        streams: Streams of one session that are open or wait for their client; those that have had their reply make
+            room for others.
         resume: How long and how much is kept for a client that lost its connection.
     """
 
@@ -63,6 +64,8 @@ class Session:
         Raises:
             Refusal: 429, there are too many already.
         """
+        if len(self._streams) >= self._limits.streams:
+            self._forget_one()
         if len(self._streams) >= self._limits.streams:
             raise Refusal(429, "This session has too many open streams", {"Retry-After": "1"})
         self._numbers += 1
@@ -118,11 +121,20 @@ class Session:
             self.last_used = now
         return now - self.last_used >= self._limits.idle
 
+    def _forget_one(self) -> None:
+        """Make room: the oldest stream that has had its reply is not kept for a client that may want it once more."""
+        for stream in self._streams.values():
+            if stream.finished:
+                stream.forget()
+                return
+
     def _replied(self, stream: ResumableStream) -> None:
+        self.last_used = self._clock.seconds()
         if stream.exchange is not None:
             self.calls.pop(stream.exchange.request.id, None)
 
     def _discard(self, stream: ResumableStream) -> None:
+        self.last_used = self._clock.seconds()
         self._streams.pop(stream.number, None)
         if self._standalone is stream:
             self._standalone = None

@@ -1,8 +1,9 @@
 """A resumable stream of a session: what carries a legacy exchange, and outlives the connection it began on.
 
 Until the stream opens, the exchange is answered as any other, and losing the connection cancels it: the client has no
-event id to come back with. Once it is open, each event has an id and is kept. When the connection is lost the call goes
-on; a GET with `Last-Event-ID` takes the stream up again. If nobody comes within the grace time, the call is cancelled.
+event id to come back with. Once it is open, each event has an id and is kept. When the connection is lost after the
+first id the call goes on; a GET with `Last-Event-ID` takes the stream up again. If nobody comes within the grace time,
+the call is cancelled.
 
 Spec: 2025-11-25, Transports, Resumability and Redelivery.
 """
@@ -93,27 +94,26 @@ class ResumableStream:
             return
         event = self._keep(message)
         if writer is not None:
-            writer.end(event)
+            self._end(writer, event)
         self._wait()
 
     def end(self) -> None:
         """End without a reply: the call was withdrawn."""
         self._replied()
-        writer = self.writer
-        if writer is not None and not self._open and not writer.accept.sse:
-            writer.answer(204)
-        elif writer is not None:
-            writer.end()
+        if self.writer is not None:
+            # no event id for a stream that will not go on: the client would come back for the rest
+            self.writer.preamble = b""
+            self.writer.end()
         self._discard()
 
     # --- Listener: how the connection is doing
 
     def lost(self) -> None:
         """The connection is gone; the client may come back on another."""
-        opened, self.writer = self._open, None
+        resumable, self.writer = self._resumable, None
         if self.finished:
             return
-        if opened:
+        if resumable:
             self._opened = True
             self.resume()
             self._wait()
@@ -159,8 +159,11 @@ class ResumableStream:
         self._attach(writer, number)
         writer.open(b"".join(missed))
         if self.finished:
-            writer.end()
+            self._end(writer)
             self._wait()
+        elif not writer.behind:
+            # the reader before may have been behind, and will never catch up now
+            self.resume()
         return True
 
     def close(self) -> None:
@@ -171,9 +174,18 @@ class ResumableStream:
             writer.end()
         self._give_up()
 
+    def forget(self) -> None:
+        """Nobody is expected to resume it any more, and there is no room to wait for nobody."""
+        self._give_up()
+
     @property
     def _open(self) -> bool:
         return self._opened or (self.writer is not None and self.writer.streaming)
+
+    @property
+    def _resumable(self) -> bool:
+        """True when the client has got an event id to come back with."""
+        return self._open and (self._revision.priming_events or self._log.last > 0)
 
     def _attach(self, writer: ResponseWriter, number: int = 0) -> None:
         self.writer = writer
@@ -193,6 +205,11 @@ class ResumableStream:
     def _replied(self) -> None:
         self.finished = True
         self._on_replied(self)
+
+    def _end(self, writer: ResponseWriter, last: bytes = b"") -> None:
+        self._opened = True
+        self.writer = None
+        writer.end(last)
 
     def _wait(self) -> None:
         if self._grace is not None:
