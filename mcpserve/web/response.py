@@ -324,14 +324,22 @@ class ResponseWriter:
 
     def _wait(self, event: bytes, replaceable: bool) -> None:
         if replaceable:
-            if self._bare is not None:
-                self._waiting_size -= len(self._waiting[self._bare])
-                self._waiting[self._bare] = b""
+            self._drop_bare()
             self._bare = len(self._waiting)
         self._waiting.append(event)
         self._waiting_size += len(event)
         if self._waiting_size > self._turns.limits.buffer:
             self._overrun()
+
+    def _drop_bare(self) -> None:
+        """Drop the bare number that waits, if there is one; its empty place stays only between two messages."""
+        if self._bare is None:
+            return
+        self._waiting_size -= len(self._waiting[self._bare])
+        if self._bare == len(self._waiting) - 1:
+            self._waiting.pop()
+        else:
+            self._waiting[self._bare] = b""
 
     def _overrun(self) -> None:
         listener = self.listener
