@@ -25,7 +25,7 @@ READY = _Ready()
 
 def is_awaitable(value: object) -> bool:
     """Tell whether a value has to be waited for: a Deferred, a coroutine, or anything else with `__await__`."""
-    return hasattr(value, "__await__")
+    return hasattr(type(value), "__await__")
 
 
 def deferred(value: Any) -> Deferred[Any]:
