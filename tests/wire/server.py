@@ -88,7 +88,7 @@ class Server:
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=NoThreads())
         catalog = Catalog([build(function, "test") for function in functions], page_size=limits.page_size)
         self.tools = Tools(catalog, envelope, runtime, limits.tools)
-        dispatcher = Dispatcher(self.tools, envelope, "Be kind.")
+        dispatcher = Dispatcher([self.tools], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions)
         face = SessionFace(dispatcher, self.sessions, self.turns) if legacy else None
