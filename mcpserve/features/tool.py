@@ -141,13 +141,14 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Spec: Tools, Data Types, Tool.
     """
-    if function is not None:
-        setattr(function, MARK, ToolOptions())
-        return function
+    chosen = ToolOptions(**options)
 
     def mark(f: F) -> F:
-        setattr(f, MARK, ToolOptions(**options))
+        setattr(f, MARK, chosen)
         return f
+
+    if function is not None:
+        return mark(function)
 
     return mark
 
@@ -233,6 +234,8 @@ def _check_definition(definition: ToolDefinition) -> None:
     """Find out now what can't be written as JSON: later it would spoil the list of all tools."""
     if not all(isinstance(icon, Icon) for icon in definition.icons):
         raise PluginError("icons is a list of mcpserve.Icon")
+    if not isinstance(definition.meta, Mapping | None):
+        raise PluginError("meta is a dict")
     try:
         orjson.dumps(wire.tool(definition, V2026_07_28))
     except TypeError as error:
