@@ -155,7 +155,7 @@ class ResumableStream:
             self._grace = None
         if self.writer is not None:
             self.writer.listener = None
-            self.writer.end()
+            self.writer.close()
         self._attach(writer, number)
         writer.open(b"".join(missed))
         if self.finished:

@@ -238,6 +238,12 @@ class ResponseWriter:
         self._finish()
         self._request.end_stream(rest)
 
+    def close(self) -> None:
+        """Finish without what still waits: it goes out on another connection."""
+        self._batch = []
+        self._waiting = []
+        self.end()
+
     def cut(self) -> None:
         """Drop the connection."""
         if not self.done:

@@ -140,6 +140,7 @@ def test_taken_up() -> None:
     bench.exchange.notify(b"2")
     assert bench.stream.take_up(bench.writer(), 1)
     assert old.ended == ["closed"]
+    assert b"data: 2" not in old.value(), "each message is sent on one connection only"
     bench.exchange.notify(b"3")
     assert bench.sent == b"id: 3-1\nretry: 700\ndata:\n\nid: 3-2\ndata: 2\n\nid: 3-3\ndata: 3\n\n"
     old.lose()
