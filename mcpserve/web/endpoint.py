@@ -42,7 +42,6 @@ from mcpserve.web.request import McpRequest
 from mcpserve.web.response import JSON_HEADERS, ResponseWriter, Turns
 
 PATH = "/mcp"
-METHODS = "DELETE, GET, POST"
 _ANONYMOUS = Caller()
 _log = Logger()
 
@@ -114,7 +113,7 @@ class Endpoint:
         """What Klein found wrong: an unknown path, a method that is not allowed."""
         problem = failure.value
         assert isinstance(problem, HTTPException)
-        headers = {"Allow": METHODS} if isinstance(problem, MethodNotAllowed) else {}
+        headers = {"Allow": self._methods} if isinstance(problem, MethodNotAllowed) else {}
         answer_error(request, Refusal(problem.code or 500, f"{problem.name}: the endpoint is {PATH}", headers))
         return NOT_DONE_YET
 
@@ -190,7 +189,7 @@ class Endpoint:
         try:
             if request.method == b"HEAD":
                 # Klein takes HEAD for a GET whose body nobody wants; a GET here opens a stream and replaces another
-                raise Refusal(405, "The endpoint has no HEAD", {"Allow": METHODS})
+                raise Refusal(405, "The endpoint has no HEAD", {"Allow": self._methods})
             self.origins.check(request.header(b"host"), joined(request, b"origin"))
             facts = read_facts(request)
             check_single(facts)
@@ -201,6 +200,10 @@ class Endpoint:
         except ProtocolError as error:
             answer_error(request, error)
         return NOT_DONE_YET
+
+    @property
+    def _methods(self) -> str:
+        return "POST" if self.legacy is None else "DELETE, GET, POST"
 
     def _legacy(self) -> LegacyFace:
         if self.legacy is None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from twisted.python.failure import Failure
 
 from mcpserve.policy.origins import Origins
 from mcpserve.web.site import HttpLimits
@@ -46,6 +49,12 @@ def test_A2_another_method(method: str, path: str) -> None:
     assert peer.status == 405
     assert peer.headers["allow"] == "DELETE, GET, POST"
     assert peer.type == "application/json"
+
+
+@pytest.mark.parametrize("method", ["PUT", "HEAD"])
+def test_A2_without_sessions(method: str) -> None:
+    """What is named is what is served."""
+    assert Server(legacy=False).http(method).headers["allow"] == "POST"
 
 
 def test_A2_head_does_not_open_a_stream() -> None:
@@ -321,3 +330,32 @@ def test_nothing_is_minted_by_a_bad_request() -> None:
         peer = server.initialize(headers=headers)
         assert "mcp-session-id" not in peer.headers
     assert len(server.sessions) == 0
+
+
+class Faulty(Origins):
+    """A check that breaks."""
+
+    def check(self, host: bytes | None, origin: bytes | None) -> None:
+        """Fail."""
+        raise RuntimeError("secret")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_fault_of_ours(method: str, flush_logged_errors: Callable[..., list[Failure]]) -> None:
+    """It is 500 in JSON, and says nothing of the reason."""
+    peer = Server(origins=Faulty()).http(method)
+    assert "secret" not in assert_refused(peer, 500, -32603)
+    assert len(flush_logged_errors(RuntimeError)) == 1
+
+
+def test_one_connection_for_many_requests() -> None:
+    """Answers, refusals and streams leave the connection usable for the next request."""
+    server = Server(echo, burst)
+    peer = server.connect()
+    for headers in ({}, {"Origin": "null"}, {"Accept": "text/html"}, {"Accept": "text/event-stream"}):
+        server.call("echo", headers=headers, peer=peer)
+        server.call("burst", token=1, headers=headers, peer=peer)
+        server.turn()
+    statuses = [int(part[:3]) for part in peer.arrived.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [200, 200, 403, 403, 406, 406, 200, 200]
+    assert not peer.ended

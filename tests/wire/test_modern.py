@@ -513,6 +513,14 @@ def test_D37_malformed_claim(meta: Any, header: str | None) -> None:
     assert (peer.status, peer.error["code"], "id" in peer.json) == (400, -32602, False)
 
 
+@pytest.mark.parametrize("version", [*LEGACY, "2031-01-01"])
+def test_D37_a_claim_that_is_not_served(version: str) -> None:
+    """A version that is not served without a handshake is named, as for a request."""
+    message = {"jsonrpc": "2.0", "method": "notifications/x", "params": {"_meta": {VERSION: version}}}
+    peer = Server().post(message)
+    assert (peer.status, peer.error["code"], "id" in peer.json) == (400, -32022, False)
+
+
 @pytest.mark.parametrize("meta", [1, [], "x", None])
 def test_D37_metadata_is_no_object(meta: Any) -> None:
     """`_meta` is an object."""
