@@ -6,18 +6,24 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import DNSLookupError
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
@@ -354,7 +360,7 @@ def server() -> Iterator[Wire]:
     wire.port = port.getHost().port
     wire.pages.update(PAGES)
     yield wire
-    pytest_twisted.blockon(Deferred.fromCoroutine(_until(lambda: wire.connections == 0)))
+    pytest_twisted.blockon(Deferred.fromCoroutine(_until(lambda: wire.connections == 0)).addTimeout(5, reactor))
     pytest_twisted.blockon(port.stopListening())
 
 
@@ -586,6 +592,30 @@ async def test_a_server_that_is_not_there_is_reported() -> None:
     await port.stopListening()
     room = Newsroom(Settings(feeds=[_wire(f"http://127.0.0.1:{number}/rss")]))
     assert await room.refresh(room.sources, Clock()) == ["Wire: it refuses the connection"]
+
+
+def _self_signed() -> PrivateCertificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(datetime(2020, 1, 1)).not_valid_after(datetime(2100, 1, 1))
+    certificate = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+    pem = certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    kind, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return PrivateCertificate.loadPEM(pem + key.private_bytes(serialization.Encoding.PEM, kind, plain))
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # that is how Twisted makes a TLS server
+async def test_a_certificate_that_nobody_trusts_is_refused(server: Wire) -> None:
+    """A feed by https is only read from the server that it is meant to come from."""
+    site = _CountingSite(_Everything(server))
+    site.wire = server
+    port = reactor.listenSSL(0, site, _self_signed().options(), interface="127.0.0.1")
+    room = Newsroom(Settings(feeds=[_wire(f"https://localhost:{port.getHost().port}/rss")]))
+    (problem,) = await room.refresh(room.sources, Clock())
+    assert "certificate" in problem
+    assert server.seen == []
+    await port.stopListening()
 
 
 async def test_few_feeds_are_fetched_at_once(server: Wire) -> None:
