@@ -86,7 +86,14 @@ def read_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from error
-    settings = {key: checked(key, value, str(path)) for key, value in values.items()}
+    settings, problems = {}, []
+    for key, value in values.items():
+        try:
+            settings[key] = checked(key, value, str(path))
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigurationError("\n".join(problems))
     return settings | absolute(settings, path.parent)
 
 

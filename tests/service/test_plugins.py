@@ -1,0 +1,87 @@
+"""Loading what is served, and saying what it is."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.service.plugins import load, report, shipped_directory
+from mcpserve.service.settings import Settings
+
+TOOL = "from mcpserve import tool\n\n@tool{options}\ndef {name}() -> str:\n    'Say it.'\n    return 'x'\n"
+
+
+def put(folder: Path, name: str, options: str = "", file: str | None = None) -> None:
+    """Write a plugin with one tool."""
+    (folder / (file or f"{name}.py")).write_text(TOOL.format(name=name, options=options))
+
+
+def settings(*folders: Path, **more: Any) -> Settings:
+    """Settings without the shipped plugins."""
+    return Settings(**{"plugins": tuple(map(str, folders)), "shipped": False, **more})
+
+
+def test_the_shipped_ones() -> None:
+    """They are there by default, before the operator's."""
+    assert {"echo", "add", "countdown", "ticker"} <= {tool.name for tool in load(Settings())}
+    assert (shipped_directory() / "echo.py").is_file()
+    assert len(load(settings())) == 0
+
+
+def test_the_operators_choice(tmp_path: Path) -> None:
+    """Names to serve and names not to; the size of a page."""
+    put(tmp_path, "a")
+    put(tmp_path, "b", "(enabled=False)")
+    assert [tool.name for tool in load(settings(tmp_path))] == ["a"]
+    assert [tool.name for tool in load(settings(tmp_path, only=("b",)))] == ["b"]
+    assert [tool.name for tool in load(settings(tmp_path, without=("a",)))] == []
+    assert len(load(settings(tmp_path, only=("a", "b"), page_size=1)).page().tools) == 1
+    with pytest.raises(ConfigurationError, match="only: no tool is named 'c'"):
+        load(settings(tmp_path, only=("c",)))
+
+
+def test_a_name_twice_can_be_chosen_away(tmp_path: Path) -> None:
+    """A tool of the operator's may take the name of a shipped one only when neither is served."""
+    put(tmp_path, "echo")
+    with pytest.raises(PluginError, match=r"'echo' exists already, from .*plugins/echo\.py"):
+        load(settings(tmp_path, shipped=True))
+    assert load(settings(tmp_path, shipped=True, without=("echo",))).get("echo") is None
+
+
+def test_all_that_is_wrong_at_once(tmp_path: Path) -> None:
+    """Broken files, unknown tables, names twice: a line each. Names that may be those of broken plugins wait."""
+    (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "empty.py").write_text("")
+    put(tmp_path, "twice")
+    put(tmp_path, "twice", file="zzz.py")
+    with pytest.raises(PluginError) as caught:
+        load(settings(tmp_path, only=("unknown",), plugin={"ghost": {}}))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    for words in ("ZeroDivisionError", "defines no tool", "plugin.ghost", "'twice' exists already"):
+        assert sum(words in line for line in lines) == 1
+
+
+def test_a_report(tmp_path: Path) -> None:
+    """What would be served and where it comes from."""
+    put(tmp_path, "a")
+    out = io.StringIO()
+    assert report(settings(tmp_path, listen=("tcp:8000:interface=127.0.0.1",)), out) == 0
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "listen  tcp:8000:interface=127.0.0.1"
+    assert lines[1].split() == ["tool", "a", str(tmp_path / "a.py")]
+    assert lines[-1] == "Ready: 1 tools."
+
+
+def test_a_report_of_what_is_wrong(tmp_path: Path) -> None:
+    """All of it, and a status that a script sees."""
+    (tmp_path / "a.py").write_text("1 / 0")
+    (tmp_path / "b.py").write_text("(")
+    out = io.StringIO()
+    assert report(settings(tmp_path, tmp_path / "nowhere"), out) == 1
+    assert out.getvalue().startswith("Not ready:\n")
+    assert len(out.getvalue().splitlines()) == 4

@@ -1,0 +1,197 @@
+"""The bench for authors of plugins, used as its documentation says."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from mcpserve import Audio, Call, EmbeddedResource, Image, PluginError, ResourceLink, Stream, Text, ToolError, tool
+from mcpserve.testing import LogEntry, Progress, ToolRunner
+from plugins.countdown import countdown
+
+PIXEL = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAA=")
+
+
+@tool
+async def walk(call: Call, steps: int = 3, message: str | None = None) -> str:
+    """Walk."""
+    for step in range(steps):
+        await call.log("debug", step, "walk")
+        await call.progress(step, steps, message)
+        await call.sleep(1)
+    return f"{steps} steps"
+
+
+@tool
+def hold(stream: Stream) -> None:
+    """Hold the stream."""
+    stream.every(1, lambda: None)
+
+
+@tool
+def mixed() -> list[Any]:
+    """Give one of each."""
+    return [
+        Text("a"),
+        Image(PIXEL, "image/gif"),
+        Audio(b"x", "audio/ogg"),
+        ResourceLink("file:///a", "a"),
+        EmbeddedResource("file:///b", "text", mime_type="text/plain"),
+        EmbeddedResource("file:///c", b"\x00"),
+        Text("b"),
+    ]
+
+
+@tool
+def look(call: Call) -> dict[str, Any]:
+    """Show what is known of the call."""
+    return {"meta": dict(call.meta), "capabilities": dict(call.client_capabilities)}
+
+
+def test_the_example_in_its_documentation() -> None:
+    """It says what is true."""
+    runner = ToolRunner(countdown)
+    call = runner.call("countdown", start=3)
+    runner.clock.pump([1.0] * 3)
+    assert [p.value for p in call.progress] == [0, 1, 2, 3]
+    assert call.text == "Counted down from 3."
+    assert runner.leftovers() == []
+
+
+def test_what_it_collects() -> None:
+    """Progress and logs in order; keywords and a dict of arguments."""
+    runner = ToolRunner(walk)
+    call = runner.call("walk", {"steps": 2}, message="m")
+    runner.clock.pump([1.0] * 2)
+    assert call.progress == [Progress(0, 2, "m"), Progress(1, 2, "m")]
+    assert call.logs == [LogEntry("debug", 0, "walk"), LogEntry("debug", 1, "walk")]
+    assert (call.done, call.cancelled, call.error) == (True, False, None)
+
+
+def test_a_client_that_wants_nothing() -> None:
+    """Without token and level there is neither progress nor log."""
+    runner = ToolRunner(walk)
+    call = runner.call("walk", progress_token=None, log_level=None)
+    runner.clock.pump([1.0] * 3)
+    assert (call.progress, call.logs, call.text) == ([], [], "3 steps")
+
+
+def test_what_the_client_declares() -> None:
+    """Capabilities and `_meta` reach the tool."""
+    call = ToolRunner(look).call("look", capabilities={"roots": {}}, meta={"k": 1})
+    assert call.structured == {"meta": {"k": 1}, "capabilities": {"roots": {}}}
+
+
+def test_all_kinds_of_content() -> None:
+    """A result comes back as the values that the tool gave."""
+    call = ToolRunner(mixed).call("mixed")
+    assert list(call.result.content) == mixed()
+    assert call.text == "a\nb"
+
+
+def test_errors() -> None:
+    """Arguments that do not fit are a result, an unknown tool is an error."""
+    runner = ToolRunner(walk)
+    assert runner.call("walk", steps="x").result.is_error
+    call = runner.call("run")
+    assert call.error is not None
+    assert call.error["code"] == -32602
+    with pytest.raises(AssertionError, match="-32602"):
+        _ = call.result
+
+
+def test_what_has_no_result_yet() -> None:
+    """Asking for it is the test's mistake, and says so."""
+    call = ToolRunner(hold).call("hold")
+    assert (call.done, call.error) == (False, None)
+    with pytest.raises(AssertionError, match="has not ended"):
+        _ = call.text
+    call.drop()
+
+
+@pytest.mark.parametrize("end", ["drop", "cancel"])
+def test_ends(end: str) -> None:
+    """Both end it without a reply, and twice is once."""
+    runner = ToolRunner(hold)
+    call = runner.call("hold")
+    getattr(call, end)()
+    getattr(call, end)()
+    assert (call.done, call.cancelled, call.error) == (True, True, None)
+    assert runner.leftovers() == []
+
+
+def test_shutting_down() -> None:
+    """The client is told so."""
+    runner = ToolRunner(hold)
+    call = runner.call("hold")
+    runner.shut_down()
+    assert call.error is not None
+    assert call.error["code"] == -32603
+
+
+def test_a_reader_that_stalls() -> None:
+    """What was said meanwhile comes when it reads on; of bare numbers the last, as with a real reader."""
+    runner = ToolRunner(hold)
+    call = runner.call("hold")
+    (stream,) = [running.call for running in runner._tools.running]
+    assert stream is not None
+    call.stall()
+    for value, message in ((1, None), (2, "two"), (3, None), (4, None), (5, "five")):
+        stream.progress(value, message=message)
+    stream.log("info", "x")
+    assert (call.progress, call.logs) == ([], [])
+    call.resume()
+    assert [p.value for p in call.progress] == [2, 4, 5]
+    assert len(call.logs) == 1
+    call.drop()
+
+
+def test_a_result_while_the_reader_stalls() -> None:
+    """The call is done; what was held back can still be read."""
+    runner = ToolRunner(walk)
+    call = runner.call("walk", steps=1, message="m")
+    call.stall()
+    runner.clock.advance(1)
+    call.resume()
+    assert call.done
+    assert [p.message for p in call.progress] == ["m"]
+
+
+def test_leftovers() -> None:
+    """A call that runs, its timers and their delayed calls are named, each."""
+    runner = ToolRunner(hold)
+    call = runner.call("hold")
+    left = runner.leftovers()
+    assert left[0] == "a running call of hold"
+    assert left[1] == "1 timers on the wheel"
+    assert left[2].startswith("delayed call: ")
+    call.drop()
+    assert runner.leftovers() == []
+
+
+def test_a_blocking_tool_runs_at_once() -> None:
+    """No thread is needed in a test."""
+
+    @tool(thread=True)
+    def block(fail: bool) -> str:
+        """Block."""
+        if fail:
+            raise ToolError("no")
+        return "yes"
+
+    runner = ToolRunner(block)
+    assert runner.call("block", fail=False).text == "yes"
+    assert runner.call("block", fail=True).result.is_error
+
+
+def test_a_function_that_does_not_fit() -> None:
+    """It is refused as the server would refuse it."""
+
+    @tool(timeout=0)
+    def t() -> None:
+        """Do."""
+
+    with pytest.raises(PluginError, match="timeout"):
+        ToolRunner(t)
