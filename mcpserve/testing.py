@@ -215,7 +215,7 @@ class ToolRunner:
         catalog = Catalog([build(function, "the test") for function in functions])
         runtime = Runtime(clock=self.clock, wheel=self._wheel, threads=ImmediateThreads())
         self._tools = Tools(catalog, envelope, runtime)
-        self._dispatcher = Dispatcher(self._tools, envelope)
+        self._dispatcher = Dispatcher([self._tools], envelope)
         self._calls = 0
 
     def call(

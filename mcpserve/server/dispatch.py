@@ -7,8 +7,8 @@ through its exchange. What a revision does not know is answered as unknown.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
 from twisted.logger import Logger
@@ -19,7 +19,7 @@ from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.headers import check_name
 from mcpserve.protocol.metadata import RequestMetadata
-from mcpserve.server.tools import Tools
+from mcpserve.protocol.revisions import Revision
 
 _log = Logger()
 
@@ -41,24 +41,35 @@ class Method:
     modern_only: bool = False
 
 
+class Feature(Protocol):
+    """A server feature, as the specification calls it.
+
+    Attributes:
+        methods: Its methods by name.
+    """
+
+    methods: Mapping[str, Method]
+
+    def capabilities(self, revision: Revision) -> Mapping[str, Any]:
+        """Its members of `ServerCapabilities`."""
+
+
 class Dispatcher:
     """What this server does, by method.
 
     Args:
-        tools: The tools.
+        features: What it offers. What is declared of them is served, and nothing else is declared.
         envelope: What the revision adds to a result.
         instructions: Guidance for models on how to use this server, if any.
     """
 
-    def __init__(self, tools: Tools, envelope: wire.Envelope, instructions: str | None = None) -> None:
-        self.tools = tools
+    def __init__(self, features: Sequence[Feature], envelope: wire.Envelope, instructions: str | None = None) -> None:
         self.envelope = envelope
         self.instructions = instructions
-        self.methods: Mapping[str, Method] = {
-            "server/discover": Method(run=self._discover, modern_only=True),
-            "tools/list": Method(run=tools.list),
-            "tools/call": Method(run=tools.call, named="name"),
-        }
+        self._features = features
+        self.methods: dict[str, Method] = {"server/discover": Method(run=self._discover, modern_only=True)}
+        for feature in features:
+            self.methods |= feature.methods
 
     def dispatch(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """Answer a request, now or later, through its exchange. Never raises for what the request holds."""
@@ -72,9 +83,12 @@ class Dispatcher:
         except Exception:
             exchange.fail(self._unexpected(exchange))
 
-    def capabilities(self) -> dict[str, Any]:
-        """`ServerCapabilities`: what is declared is served, and nothing else is declared."""
-        return {"tools": {}, "logging": {}}
+    def capabilities(self, revision: Revision) -> dict[str, Any]:
+        """`ServerCapabilities`. Every call can log, so logging is declared in any case."""
+        declared: dict[str, Any] = {"logging": {}}
+        for feature in self._features:
+            declared |= feature.capabilities(revision)
+        return declared
 
     def _method(self, exchange: Exchange) -> Method:
         method = self.methods.get(exchange.request.method)
@@ -84,7 +98,7 @@ class Dispatcher:
 
     def _discover(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """Spec: Discovery: "Servers MUST implement it"."""
-        result = wire.discovery(self.capabilities(), self.instructions)
+        result = wire.discovery(self.capabilities(exchange.revision), self.instructions)
         shape = self.envelope.cacheable(result, exchange.revision, ttl_ms=DISCOVER_TTL_MS, scope="public")
         exchange.succeed(shape)
 

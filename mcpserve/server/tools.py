@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.mirroring import check_mirrored
 from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import Result, Text
+from mcpserve.server.dispatch import Method
 from mcpserve.server.running import Running, failed, shaped
 
 LIST_TTL_MS = 60_000
@@ -50,6 +52,14 @@ class Tools:
         self._lists: dict[tuple[bool, str | None], orjson.Fragment] = {}
         self._counts: dict[str, int] = {}
         self.running: dict[Running, None] = {}
+        self.methods: Mapping[str, Method] = {
+            "tools/list": Method(run=self.list),
+            "tools/call": Method(run=self.call, named="name"),
+        }
+
+    def capabilities(self, revision: Revision) -> dict[str, Any]:
+        """What is declared of tools."""
+        return {"tools": {}}
 
     @property
     def catalog(self) -> Catalog:

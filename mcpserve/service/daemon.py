@@ -59,7 +59,7 @@ class Daemon(Service):
         envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
         runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
         self.tools = Tools(catalog, envelope, runtime, ToolLimits(calls=settings.max_calls))
-        dispatcher = Dispatcher(self.tools, envelope, settings.instructions or None)
+        dispatcher = Dispatcher([self.tools], envelope, settings.instructions or None)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings))
         legacy = SessionFace(dispatcher, self.sessions, turns)
