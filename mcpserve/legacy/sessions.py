@@ -91,7 +91,7 @@ class Session:
     def take_up(self, writer: ResponseWriter, event_id: str) -> bool:
         """Resume the stream of this event after it. False if the event is unknown or gone."""
         stream, _, number = event_id.partition("-")
-        if not (stream.isdecimal() and number.isdecimal() and stream.isascii() and number.isascii()):
+        if not (stream.isdecimal() and number.isdecimal()):
             return False
         found = self._streams.get(int(stream[:18]))
         return found is not None and found.take_up(writer, int(number[:18]))

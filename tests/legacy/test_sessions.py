@@ -147,6 +147,18 @@ def test_the_cap(clock: Clock, sessions: Sessions) -> None:
     assert len(sessions) == 1
 
 
+def test_room_is_made_between_two_sweeps(clock: Clock, sessions: Sessions) -> None:
+    """What has expired is not counted, though no sweep has found it yet."""
+    kept = [begin(sessions) for _ in range(3)]
+    clock.pump([10.0] * 3)
+    for session in kept:
+        sessions.get(session.id)
+    clock.pump([10.0] * 60)
+    assert len(sessions) == 3
+    begin(sessions)
+    assert len(sessions) == 1
+
+
 def test_close(sessions: Sessions) -> None:
     """Its calls are withdrawn, and it is unknown; the others stay."""
     session, other = begin(sessions), begin(sessions)

@@ -237,3 +237,9 @@ def test_B5_the_negotiated_revision_counts() -> None:
     """The header does not change what was negotiated."""
     session = Server().session(LATEST_LEGACY)
     assert_refused(session.post([request("ping")], {"MCP-Protocol-Version": OLD}))
+
+
+def test_an_unknown_version_header() -> None:
+    """It is refused as for a single message."""
+    peer = Server().session(OLD).post([request("ping")], {"MCP-Protocol-Version": "2031-01-01"})
+    assert (peer.status, peer.error["code"], "id" in peer.json) == (400, -32022, False)

@@ -92,6 +92,9 @@ def test_A3_a_configured_host() -> None:
     server = Server(origins=Origins(hosts=["Mcp.Example.org"]))
     assert_refused(server.http("POST", {"Host": "mcp.example.org:443"}), 400, -32700)
     assert_refused(server.http("POST", {"Host": "other.example.org"}), 421)
+    server = Server(origins=Origins(hosts=["mcp.example.org:443"]))
+    assert_refused(server.http("POST", {"Host": "mcp.example.org:443"}), 400, -32700)
+    assert_refused(server.http("POST", {"Host": "mcp.example.org:80"}), 421)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,14 @@ def test_A8_A9_modern_without_a_session(method: str) -> None:
     peer = Server().http(method, {"MCP-Protocol-Version": MODERN})
     assert_refused(peer, 405)
     assert peer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("DELETE", 204)])
+def test_A8_A9_modern_with_a_session(method: str, status: int) -> None:
+    """A client that has a session knows what it does, whatever version its other requests have."""
+    server = Server()
+    session = server.session()
+    assert server.http(method, {**session.headers, "MCP-Protocol-Version": MODERN}).status == status
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

@@ -102,9 +102,11 @@ def test_C7_another_notification(header: str | None) -> None:
 
 def test_C8_a_modern_response() -> None:
     """Modern clients have nothing to respond to."""
-    peer = Server().post(RESPONSE, {"MCP-Protocol-Version": MODERN})
-    assert (peer.status, peer.error["code"]) == (400, -32600)
-    assert "id" not in peer.json, "it is no request of theirs, so its id is not echoed"
+    server = Server()
+    for send in (server.post, server.session().post):
+        peer = send(RESPONSE, {"MCP-Protocol-Version": MODERN})
+        assert (peer.status, peer.error["code"]) == (400, -32600)
+        assert "id" not in peer.json, "it is no request of theirs, so its id is not echoed"
 
 
 @pytest.mark.parametrize("header", [None, *LEGACY])

@@ -153,6 +153,22 @@ def test_F29_only_this_stream() -> None:
     assert again.messages[-1]["id"] == 2
 
 
+def test_F29_for_as_long_as_the_client_stays() -> None:
+    """The grace time is over when the client has come back."""
+    witness = Witness()
+    server = Server(*witness.tools())
+    session = server.session()
+    peer = session.call("take", {"seconds": 90.5}, token=1)
+    server.seconds(2)
+    peer.drop()
+    server.seconds(1)
+    again = session.get(last_id(peer))
+    server.seconds(90)
+    assert values(again) == list(range(3, 91))
+    assert again.messages[-1]["result"]["content"][0]["text"] == "taken"
+    assert witness.told == ["stop"]
+
+
 def test_F29_from_the_beginning() -> None:
     """The priming event's id stands for the start."""
     server = Server(steps)

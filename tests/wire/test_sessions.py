@@ -240,3 +240,20 @@ def test_one_unread_stream_does_not_block_the_session() -> None:
     server.seconds(60)
     assert session.call("echo", {"text": "x"}, id=2).result["content"][0]["text"] == "x"
     session.delete()
+
+
+@pytest.mark.parametrize("name", ["Mcp-Session-Id", "MCP-Protocol-Version", "Last-Event-ID"])
+def test_a_header_twice(name: str) -> None:
+    """Two of them could mean two things, on every method and for every message."""
+    server = Server()
+    session = server.session()
+    headers = {**session.headers, name: [session.id if name == "Mcp-Session-Id" else LATEST_LEGACY] * 2}
+    peers = [
+        server.http("GET", headers),
+        server.http("DELETE", headers),
+        server.post({"jsonrpc": "2.0", "method": "x"}, headers),
+        server.post([request("ping")], headers),
+    ]
+    assert [(peer.status, peer.error["code"], "id" in peer.json) for peer in peers] == [(400, -32020, False)] * 4
+    assert server.post(request("ping"), headers).json["id"] == 1
+    assert session.ask("ping").status == 200
