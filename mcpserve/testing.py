@@ -43,6 +43,7 @@ from mcpserve.protocol.types import (
     Text,
 )
 from mcpserve.protocol.wire import Envelope
+from mcpserve.server.calls import Calls
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.running import Running
 from mcpserve.server.tools import Tools
@@ -214,9 +215,9 @@ class ToolRunner:
         envelope = Envelope(Implementation(name="test", version="0"))
         catalog = Catalog([build(function, "the test") for function in functions])
         runtime = Runtime(clock=self.clock, wheel=self._wheel, threads=ImmediateThreads())
-        self._tools = Tools(catalog, envelope, runtime)
-        self._dispatcher = Dispatcher([self._tools], envelope)
-        self._calls = 0
+        self._calls = Calls(runtime)
+        self._dispatcher = Dispatcher([Tools(catalog, envelope, self._calls)], envelope)
+        self._last_id = 0
 
     def call(
         self,
@@ -240,10 +241,10 @@ class ToolRunner:
             capabilities: What the client declares.
             meta: The request's `_meta`, for tools that look at it.
         """
-        self._calls += 1
+        self._last_id += 1
         params = {"name": name, "arguments": {**(arguments or {}), **more}}
         call = ToolCall()
-        exchange = Exchange(Request(self._calls, "tools/call", params), V2026_07_28, call)
+        exchange = Exchange(Request(self._last_id, "tools/call", params), V2026_07_28, call)
         call.begin(exchange)
         metadata = RequestMetadata(
             revision=V2026_07_28,
@@ -257,18 +258,18 @@ class ToolRunner:
 
     def shut_down(self) -> None:
         """The server stops: what runs is cancelled."""
-        self._tools.cancel_all(Cause.SHUTDOWN)
+        self._calls.cancel_all(Cause.SHUTDOWN)
 
     def leftovers(self) -> Sequence[str]:
         """What is still there of all calls: running calls, timers, delayed calls. Empty when nothing is."""
-        running = [_described(running) for running in self._tools.running]
+        running = [_described(running) for running in self._calls.running]
         timers = [f"{len(self._wheel)} timers on the wheel"] if len(self._wheel) else []
         delayed = [f"delayed call: {delayed}" for delayed in self.clock.getDelayedCalls()]
         return [*running, *timers, *delayed]
 
 
 def _described(running: Running) -> str:
-    return f"a running call of {running.tool.name}"
+    return f"a running call of {running.served.name}"
 
 
 def _content(block: Mapping[str, Any]) -> Content:

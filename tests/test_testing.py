@@ -135,7 +135,7 @@ def test_a_reader_that_stalls() -> None:
     """What was said meanwhile comes when it reads on; of bare numbers the last, as with a real reader."""
     runner = ToolRunner(hold)
     call = runner.call("hold")
-    (stream,) = [running.call for running in runner._tools.running]
+    (stream,) = [running.call for running in runner._calls.running]
     assert stream is not None
     call.stall()
     for value, message in ((1, None), (2, "two"), (3, None), (4, None), (5, "five")):

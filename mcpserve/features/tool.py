@@ -91,6 +91,10 @@ class Tool:
         """Its name, unique in a catalogue."""
         return self.definition.name
 
+    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Signature.bind`."""
+        return self.signature.bind(arguments)
+
 
 @overload
 def tool(function: F, /) -> F: ...

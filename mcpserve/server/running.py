@@ -1,14 +1,16 @@
-"""A call of a tool from its start to its end, and what becomes of it when something comes between.
+"""A call of an author's function from its start to its end, and what becomes of it when something comes between.
 
     event                         what happens
     the function returns          its value is the result
-    it raises ToolError           a result with isError and its text
-    it raises anything else       a result with isError, a generic text and a log id
-    the client is gone            cancelled, or goes on unheard when the tool says on_disconnect="finish"
+    it raises ToolError           a refusal with its text
+    it raises anything else       a refusal with a generic text and a log id
+    the client is gone            cancelled, or goes on unheard when its author says on_disconnect="finish"
     the client withdraws it       cancelled, no reply
-    its time is up                cancelled, a result with isError
+    its time is up                cancelled, a refusal
     the reader is too far behind  cancelled, no reply (the stream is cut)
     the server stops              cancelled, an error
+
+What a value and a refusal look like depends on what is called, a tool, a prompt or a resource: its `Answers` say it.
 
 However a call ends, all of this is done in one turn of the reactor: its timers stop, its producer is told to stop,
 those who asked with `on_cancel` are told if it was cancelled, its coroutine or Deferred is cancelled, and what else
@@ -21,7 +23,7 @@ import inspect
 import secrets
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -30,49 +32,104 @@ from twisted.python.failure import Failure
 from mcpserve.errors import InternalError, ProtocolError, ToolError
 from mcpserve.features import awaiting
 from mcpserve.features.call import Call, Caller, Cause, Runtime, Stream, ThreadCall
-from mcpserve.features.results import to_result
 from mcpserve.features.timing import Timer
-from mcpserve.features.tool import Tool
-from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
-from mcpserve.protocol.types import ABSENT, Result, Text
 
 _log = Logger()
+
+
+class RunOptions(Protocol):
+    """How a function is run; see `mcpserve.tool` for the meaning of each."""
+
+    @property
+    def thread(self) -> bool: ...
+    @property
+    def timeout(self) -> float | None: ...
+    @property
+    def on_disconnect(self) -> Literal["cancel", "finish"]: ...
+    @property
+    def max_concurrent(self) -> int | None: ...
+
+
+class Served(Protocol):
+    """What can be run: a function of an author and what is known of it.
+
+    Attributes:
+        name: What it is called by.
+        function: What does the work.
+        options: How it is run.
+        call_parameter: The parameter that gets the call or the stream, if there is one.
+        takes_over: True when that parameter is the response stream.
+        plain: True when it can be answered at once, without a call object.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def function(self) -> Callable[..., Any]: ...
+    @property
+    def options(self) -> RunOptions: ...
+    @property
+    def call_parameter(self) -> str | None: ...
+    @property
+    def takes_over(self) -> bool: ...
+    @property
+    def plain(self) -> bool: ...
+
+    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The keyword values of the function. May raise ToolError or ProtocolError."""
+
+
+class Answers(Protocol):
+    """How calls of one kind are answered.
+
+    Attributes:
+        noun: What is called, for sentences: "tool", "prompt", "resource".
+    """
+
+    @property
+    def noun(self) -> str: ...
+
+    def succeed(self, served: Any, value: object, exchange: Exchange) -> None:
+        """Reply with the result that a returned value makes. Raises, without a reply, when it makes none."""
+
+    def refuse(self, text: str, exchange: Exchange) -> None:
+        """Reply that the work was not done, with a text that the client may read."""
 
 
 class Running:
     """One running call: the owner of its exchange, and the outcome of its `Call`.
 
     Args:
-        tool: What is called.
+        served: What is called.
         exchange: Where the reply goes.
-        envelope: What the revision adds to a result.
+        answers: What the reply looks like.
         on_end: Called once, when nothing of the call is left.
     """
 
     __slots__ = (
+        "_answers",
         "_coroutine",
         "_deadline",
-        "_envelope",
         "_on_end",
         "_work",
         "call",
         "cause",
         "ended",
         "exchange",
-        "tool",
+        "served",
     )
 
     def __init__(
-        self, tool: Tool, exchange: Exchange, envelope: wire.Envelope, on_end: Callable[[Running], object]
+        self, served: Served, exchange: Exchange, answers: Answers, on_end: Callable[[Running], object]
     ) -> None:
-        self.tool = tool
+        self.served = served
         self.exchange = exchange
         self.ended = False
         self.cause: Cause | None = None
         self.call: Call | None = None
-        self._envelope = envelope
+        self._answers = answers
         self._on_end = on_end
         self._work: Deferred[Any] | None = None
         self._coroutine: Any = None
@@ -81,16 +138,16 @@ class Running:
     def start(self, arguments: Mapping[str, Any], metadata: RequestMetadata, caller: Caller, runtime: Runtime) -> None:
         """Call the function with arguments that were found valid."""
         self.exchange.owner = self
-        tool = self.tool
-        make = Stream if tool.takes_over else Call
+        served = self.served
+        make = Stream if served.takes_over else Call
         self.call = make(
-            tool=tool.name, exchange=self.exchange, metadata=metadata, caller=caller, runtime=runtime, outcome=self
+            tool=served.name, exchange=self.exchange, metadata=metadata, caller=caller, runtime=runtime, outcome=self
         )
-        if tool.options.timeout is not None:
-            self._deadline = runtime.wheel.call_later(tool.options.timeout, self.cancel, Cause.TIMED_OUT)
+        if served.options.timeout is not None:
+            self._deadline = runtime.wheel.call_later(served.options.timeout, self.cancel, Cause.TIMED_OUT)
         try:
             value = self._invoke(arguments, runtime)
-        except BaseException as error:  # sys.exit() in a tool is the tool's failure, not the server's end
+        except BaseException as error:  # sys.exit() in a function is the function's failure, not the server's end
             self.fail(error)
             return
         self._take(value)
@@ -103,11 +160,11 @@ class Running:
     # --- Outcome: how the call ends by itself
 
     def finish(self, value: object) -> None:
-        """End with a value that a tool may return."""
+        """End with a value that the function may return."""
         if self.ended:
             return
         try:
-            self._reply(shaped(self.tool, value))
+            self._answers.succeed(self.served, value, self.exchange)
         except Exception as error:
             # It is no result, or it has no form in JSON. It was not sent: encoding comes first.
             self.fail(error)
@@ -118,20 +175,14 @@ class Running:
         """End with an error."""
         if self.ended:
             return
-        try:
-            if isinstance(error, ProtocolError):
-                self.exchange.fail(error)
-            else:
-                self._reply(failed(self.tool, error))
-        except Exception as unspeakable:  # as text that is not Unicode
-            self._reply(failed(self.tool, unspeakable))
+        fail(self.served, error, self.exchange, self._answers)
         self._end()
 
     # --- Owner: what becomes of the way to the client
 
     def lost(self) -> None:
         """The client has gone."""
-        if self.tool.options.on_disconnect == "finish":
+        if self.served.options.on_disconnect == "finish":
             self.resumed()
         else:
             self.cancel(Cause.DISCONNECTED)
@@ -161,28 +212,27 @@ class Running:
         if self.ended:
             return
         if cause is Cause.TIMED_OUT:
-            self._reply(
-                Result(content=[Text(f"The tool did not finish within {self.tool.options.timeout:g} s")], is_error=True)
-            )
+            text = f"The {self._answers.noun} did not finish within {self.served.options.timeout:g} s"
+            self._answers.refuse(text, self.exchange)
         elif cause is Cause.SHUTDOWN:
             self.exchange.fail(InternalError("The server is shutting down; call again"))
-        _log.info("Call of {tool} cancelled: {cause}", tool=self.tool.name, cause=cause.value)
+        _log.info("Call of {name} cancelled: {cause}", name=self.served.name, cause=cause.value)
         self.cause = cause
         self._end()
 
     # --- inside
 
     def _invoke(self, arguments: Mapping[str, Any], runtime: Runtime) -> Any:
-        tool, call = self.tool, self.call
-        values = tool.signature.bind(arguments)
-        if tool.options.thread:
+        served, call = self.served, self.call
+        values = served.bind(arguments)
+        if served.options.thread:
             assert call is not None
-            if tool.call_parameter is not None:
-                values[tool.call_parameter] = ThreadCall(call, runtime.threads)
-            return runtime.threads.run(lambda: tool.function(**values))
-        if tool.call_parameter is not None:
-            values[tool.call_parameter] = call
-        return tool.function(**values)
+            if served.call_parameter is not None:
+                values[served.call_parameter] = ThreadCall(call, runtime.threads)
+            return runtime.threads.run(lambda: served.function(**values))
+        if served.call_parameter is not None:
+            values[served.call_parameter] = call
+        return served.function(**values)
 
     def _take(self, value: Any) -> None:
         """Wait for what the function gave back, if it has to be waited for."""
@@ -197,7 +247,7 @@ class Running:
 
     def _returned(self, value: object) -> None:
         self._work = None
-        if not (self.tool.takes_over and value is None):
+        if not (self.served.takes_over and value is None):
             self.finish(value)
 
     def _raised(self, failure: Failure) -> None:
@@ -206,14 +256,10 @@ class Running:
         if not self.ended:
             self.fail(failure.value)
         elif not failure.check(CancelledError):
-            _logged(self.tool, failure.value)
-
-    def _reply(self, result: Result) -> None:
-        revision = self.exchange.revision
-        self.exchange.succeed(self._envelope.complete(wire.call_result(result, revision), revision))
+            _logged(self.served, failure.value, self._answers)
 
     def _end(self) -> None:
-        """Leave nothing behind. The place is given back first, as the rest runs code of the tool's author."""
+        """Leave nothing behind. The place is given back first, as the rest runs code of the author."""
         self.ended = True
         self.exchange.owner = None
         self._on_end(self)
@@ -241,50 +287,37 @@ class Running:
             awaiting.cancel(work)
 
 
-def shaped(tool: Tool, value: object) -> Result:
-    """The result that a returned value makes.
-
-    Raises:
-        ValueError: It does not fit the tool's output schema. Spec: Tools, Output Schema: "Servers MUST provide
-            structured results that conform to this schema."
-        TypeError: It has no form in JSON.
-    """
-    result = to_result(value, tool.signature)
-    if tool.output_validator is not None and not result.is_error:
-        if result.structured is ABSENT:
-            raise ValueError("the tool has an output schema, but returned nothing structured")
-        problems = tool.output_validator.problems(result.structured)
-        if problems:
-            raise ValueError("the returned value does not fit the output schema: " + "; ".join(problems))
-    return result
+def fail(served: Served, error: BaseException, exchange: Exchange, answers: Answers) -> None:
+    """Answer a call that raised. Whatever it raised, the call has an answer."""
+    try:
+        if isinstance(error, ProtocolError):
+            exchange.fail(error)
+        else:
+            answers.refuse(_reason(served, error, answers), exchange)
+    except Exception as unspeakable:  # as text that is not Unicode
+        answers.refuse(_reason(served, unspeakable, answers), exchange)
 
 
-def failed(tool: Tool, error: BaseException) -> Result:
-    """The result that an exception makes: a ToolError's text is for the model, anything else only for the log."""
+def _reason(served: Served, error: BaseException, answers: Answers) -> str:
+    """What the client reads: a ToolError's own text is for it, anything else only for the log."""
     if isinstance(error, ToolError):
-        return Result(content=[Text(str(error))], is_error=True)
-    log_id = _logged(tool, error)
-    return Result(content=[Text(f"The tool failed; the server's log has the reason under id {log_id}")], is_error=True)
+        return str(error)
+    log_id = _logged(served, error, answers)
+    return f"The {answers.noun} failed; the server's log has the reason under id {log_id}"
 
 
-def _logged(tool: Tool, error: BaseException) -> str:
+def _logged(served: Served, error: BaseException, answers: Answers) -> str:
     log_id = secrets.token_hex(4)
     _log.error(
-        "Tool {tool} failed (log id {log_id}): {kind}: {text} at {where}",
-        tool=tool.name,
+        "The {noun} {name} failed (log id {log_id}): {kind}: {text} at {where}",
+        noun=answers.noun,
+        name=served.name,
         log_id=log_id,
         kind=type(error).__name__,
-        text=_text(error),
+        text=str(error),
         where=_place(error.__traceback__),
     )
     return log_id
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "an exception that can't say what it is"
 
 
 def _place(trace: TracebackType | None) -> str:

@@ -24,8 +24,9 @@ from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.policy.origins import Origins
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
+from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher
-from mcpserve.server.tools import ToolLimits, Tools
+from mcpserve.server.tools import Tools
 from mcpserve.service.greeting import greeting
 from mcpserve.service.listening import listen
 from mcpserve.service.plugins import load
@@ -58,7 +59,8 @@ class Daemon(Service):
         self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
         envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
         runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
-        self.tools = Tools(catalog, envelope, runtime, ToolLimits(calls=settings.max_calls))
+        self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
+        self.tools = Tools(catalog, envelope, self.calls)
         dispatcher = Dispatcher([self.tools], envelope, settings.instructions or None)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings))
@@ -92,7 +94,7 @@ class Daemon(Service):
         for session in self.sessions:
             session.end_standalone()
         await self._calls_ended(self._settings.drain)
-        self.tools.cancel_all(Cause.SHUTDOWN)
+        self.calls.cancel_all(Cause.SHUTDOWN)
         self.sessions.close_all()
         await self._pause(FLUSH if self.site.connections else 0)
         self._threads.stop()
@@ -105,7 +107,7 @@ class Daemon(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         _log.info(
             "Stopping: {calls} calls run, for at most {drain:g} s more",
-            calls=len(self.tools.running),
+            calls=len(self.calls.running),
             drain=self._settings.drain,
         )
         return Deferred.fromCoroutine(self._stop())
@@ -164,11 +166,11 @@ class Daemon(Service):
         if self.running:
             self._reactor.stop()
         else:
-            self.tools.cancel_all(Cause.SHUTDOWN)
+            self.calls.cancel_all(Cause.SHUTDOWN)
 
     async def _calls_ended(self, limit: float) -> None:
         end = self._reactor.seconds() + limit
-        while self.tools.running and self._reactor.seconds() < end:
+        while self.calls.running and self._reactor.seconds() < end:
             await self._pause(0.02)
 
     def _pause(self, seconds: float) -> Deferred[None]:

@@ -16,8 +16,9 @@ from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import V2026_07_28, Revision
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
+from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher
-from mcpserve.server.tools import ToolLimits, Tools
+from mcpserve.server.tools import Tools
 from mcpserve.testing import ImmediateThreads
 from tests.recording import RecordingCarrier, exchange_of
 
@@ -64,7 +65,8 @@ class Desk:
         envelope = Envelope(Implementation(name="desk", version="1"))
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=self.threads)
         catalog = Catalog([build(function, "here.py") for function in functions], page_size=page_size)
-        self.tools = Tools(catalog, envelope, runtime, ToolLimits(calls=most_calls))
+        self.calls = Calls(runtime, CallLimits(calls=most_calls))
+        self.tools = Tools(catalog, envelope, self.calls)
         self.dispatcher = Dispatcher([self.tools], envelope, "Read on.")
 
     def ask(
@@ -86,8 +88,8 @@ class Desk:
 
     def stop(self) -> None:
         """The server shuts down."""
-        self.tools.cancel_all(Cause.SHUTDOWN)
+        self.calls.cancel_all(Cause.SHUTDOWN)
 
     def nothing_left(self) -> bool:
         """True when no call, no timer and no delayed call is there."""
-        return not self.tools.running and not len(self.wheel) and not self.clock.getDelayedCalls()
+        return not self.calls.running and not len(self.wheel) and not self.clock.getDelayedCalls()

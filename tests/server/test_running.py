@@ -98,7 +98,7 @@ def test_a_deferred_that_fires_later() -> None:
     desk = desk_of(lambda call: waiting)
     asked = desk.call("t")
     assert asked.exchange.live
-    assert len(desk.tools.running) == 1
+    assert len(desk.calls.running) == 1
     waiting.callback("late")
     assert asked.text == "late"
     assert desk.nothing_left()
@@ -166,7 +166,7 @@ def test_what_it_raises(error: type[BaseException], how: Callable[[Any], Any], l
     assert asked.text.startswith(GENERIC)
     assert "4711" not in asked.text
     (line,) = lines
-    assert (line["tool"], line["kind"], line["text"]) == ("t", error.__name__, "secret 4711")
+    assert (line["name"], line["kind"], line["text"]) == ("t", error.__name__, "secret 4711")
     assert line["log_id"] in asked.text
     assert desk.nothing_left()
 

@@ -247,7 +247,7 @@ def test_a_plain_function_that_gives_something_to_wait_for(kind: str) -> None:
 
     desk = Desk(tool(name="t")(outer))
     asked = desk.call("t")
-    assert len(desk.tools.running) == 1
+    assert len(desk.calls.running) == 1
     waiting.callback("late")
     assert asked.text == "late"
     assert desk.nothing_left()
@@ -278,7 +278,7 @@ def test_a_limit_of_concurrent_calls(ending: str) -> None:
     desk.stop()
     desk.clock.advance(0)
     assert desk.nothing_left()
-    assert desk.tools._counts == {}
+    assert desk.tools._runner._counts == {}
 
 
 @pytest.mark.parametrize("how", ["raise", "return"])
@@ -325,7 +325,7 @@ def test_cancel_all() -> None:
     """All that runs is cancelled, and nothing else happens when nothing does."""
     desk = Desk(hold)
     calls = [desk.call("hold") for _ in range(3)]
-    desk.tools.cancel_all(Cause.SHUTDOWN)
+    desk.calls.cancel_all(Cause.SHUTDOWN)
     assert [asked.error[0] for asked in calls] == [-32603] * 3
-    desk.tools.cancel_all(Cause.SHUTDOWN)
+    desk.calls.cancel_all(Cause.SHUTDOWN)
     assert desk.nothing_left()

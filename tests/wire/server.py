@@ -20,8 +20,9 @@ from mcpserve.legacy.sessions import SessionLimits, Sessions
 from mcpserve.policy.origins import Origins
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
+from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher
-from mcpserve.server.tools import ToolLimits, Tools
+from mcpserve.server.tools import Tools
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
@@ -66,7 +67,7 @@ class Limits:
     http: HttpLimits = attrs.field(factory=HttpLimits)
     stream: StreamLimits = attrs.field(factory=StreamLimits)
     sessions: SessionLimits = attrs.field(factory=SessionLimits)
-    tools: ToolLimits = attrs.field(factory=ToolLimits)
+    calls: CallLimits = attrs.field(factory=CallLimits)
     page_size: int = 250
 
 
@@ -87,7 +88,8 @@ class Server:
         envelope = Envelope(Implementation(name="tested", version="1"))
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=NoThreads())
         catalog = Catalog([build(function, "test") for function in functions], page_size=limits.page_size)
-        self.tools = Tools(catalog, envelope, runtime, limits.tools)
+        self.calls = Calls(runtime, limits.calls)
+        self.tools = Tools(catalog, envelope, self.calls)
         dispatcher = Dispatcher([self.tools], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions)
@@ -111,7 +113,7 @@ class Server:
         """What there is beside the site's own sweep: delayed calls, timers, calls, responses."""
         delayed = [call for call in self.clock.getDelayedCalls() if not isinstance(call.func, LoopingCall)]
         timers = [f"{len(self.wheel)} timers"] if len(self.wheel) else []
-        running = [f"running {running.tool.name}" for running in self.tools.running]
+        running = [f"running {running.served.name}" for running in self.calls.running]
         return [*map(str, delayed), *timers, *running, *map(str, self.turns.open_writers)]
 
     # --- requests

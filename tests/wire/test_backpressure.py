@@ -77,7 +77,7 @@ def test_a_tool_that_awaits_waits(era: str) -> None:
     server = Server(steps)
     peer = ask(server, era).call("steps", {"number": 20, "size": 500}, token=1, peer=slow(server))
     server.seconds(25)
-    assert len(server.tools.running) == 1
+    assert len(server.calls.running) == 1
     assert peer.unread < 3000
     peer.read_on()
     server.seconds(20)
@@ -122,7 +122,7 @@ def test_bare_numbers_are_replaced(era: str) -> None:
     server = Server(count)
     peer = ask(server, era).call("count", {"number": 20_000, "every": 2_000}, token=1, peer=slow(server))
     server.turn()
-    assert len(server.tools.running) == 1, "it did not pass the bound"
+    assert len(server.calls.running) == 1, "it did not pass the bound"
     peer.read_on()
     server.seconds(1)
     arrived = progress(peer)
@@ -179,7 +179,7 @@ def test_the_result_of_a_tool_that_did_not_wait(era: str) -> None:
     server = Server(count)
     peer = ask(server, era).call("count", {"number": 500, "every": 5}, token=1, peer=slow(server))
     server.seconds(2)
-    assert not server.tools.running
+    assert not server.calls.running
     peer.read_on()
     assert [params["progress"] for params in progress(peer) if "message" in params] == list(range(5, 501, 5))
     assert peer.result["content"][0]["text"] == "counted"
@@ -246,10 +246,10 @@ def test_overrun_in_a_session_is_a_lost_connection() -> None:
     peer = session.call("flood", {"interval": 0.1}, token=1, peer=slow(server))
     server.seconds(2, 0.1)
     assert peer.ended == ["aborted"]
-    assert len(server.tools.running) == 1
+    assert len(server.calls.running) == 1
     assert session.call("echo", {"text": "x"}, id=2).result["content"][0]["text"] == "x"
     server.seconds(31)
-    assert not server.tools.running
+    assert not server.calls.running
 
 
 def test_a_reader_that_stops_for_good() -> None:
@@ -257,7 +257,7 @@ def test_a_reader_that_stops_for_good() -> None:
     server = Server(steps, limits=Limits(http=HttpLimits(write_stall=10.0)))
     peer = server.call("steps", {"number": 100, "size": 2000}, token=1, peer=slow(server))
     server.seconds(8)
-    assert len(server.tools.running) == 1
+    assert len(server.calls.running) == 1
     server.seconds(6)
     assert peer.ended == ["aborted"]
     assert server.leftovers() == []

@@ -179,7 +179,7 @@ class Calls(RuleBasedStateMachine):
                 )
             one.peers[-1].drop()
         self.server.seconds(35)
-        assert not self.server.tools.running
+        assert not self.server.calls.running
         for session in self.sessions:
             session.delete()
         self.server.turn()

@@ -245,7 +245,7 @@ def test_F24_cancelled_before_anything_was_said() -> None:
     assert session.notify("notifications/cancelled", {"requestId": 1, "reason": "enough"}).status == 202
     assert witness.told == ["on_cancel", "finally"]
     assert (peer.status, peer.events, peer.complete) == (200, [], True)
-    assert not server.tools.running
+    assert not server.calls.running
 
 
 def test_F24_cancelled_within_a_stream() -> None:
@@ -279,7 +279,7 @@ def test_F24_unknown_ids(request_id: Any) -> None:
     peer = session.call("silent", id=1)
     params = {} if request_id is ... else {"requestId": request_id}
     assert session.notify("notifications/cancelled", params).status == 202
-    assert len(server.tools.running) == 1
+    assert len(server.calls.running) == 1
     server.seconds(60)
     assert peer.result["content"][0]["text"] == "awake"
 
@@ -290,7 +290,7 @@ def test_F24_another_session() -> None:
     mine, theirs = server.session(), server.session()
     peer = mine.call("silent", id=1)
     theirs.notify("notifications/cancelled", {"requestId": 1})
-    assert len(server.tools.running) == 1
+    assert len(server.calls.running) == 1
     peer.drop()
 
 

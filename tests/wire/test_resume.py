@@ -216,7 +216,7 @@ def test_F29_a_new_reader_that_stalls_at_once() -> None:
     slow.stall()
     session.get(last_id(peer), peer=slow)
     server.seconds(5)
-    assert len(server.tools.running) == 1, "the tool waits for the reader"
+    assert len(server.calls.running) == 1, "the tool waits for the reader"
     slow.read_on()
     server.seconds(5)
     assert (values(slow), replies(slow)) == ([2, 3, 4, 5, 6], 1)
