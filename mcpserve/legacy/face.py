@@ -101,7 +101,7 @@ class SessionFace:
         session = self.sessions.open(revision, params["clientInfo"], params["capabilities"])
         result: dict[str, Any] = {
             "protocolVersion": revision.name,
-            "capabilities": self._dispatcher.capabilities(),
+            "capabilities": self._dispatcher.capabilities(revision),
             "serverInfo": self._dispatcher.envelope.server,
         }
         if self._dispatcher.instructions is not None:
