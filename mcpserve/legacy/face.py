@@ -1,24 +1,21 @@
 """The face for the revisions with a handshake: initialize, sessions, resumable streams, batches.
 
 It reads what a session knows into request metadata and hands the request to the same dispatcher as a modern one.
-Spec: 2025-11-25 and before: Lifecycle, Transports, Cancellation, Logging, Ping.
+Spec: 2025-11-25 and before: Transports, Cancellation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from mcpserve.errors import InvalidParams, InvalidRequest, MalformedMetadata, ProtocolError, Refusal
+from mcpserve.errors import InvalidRequest, ProtocolError, Refusal
 from mcpserve.features.call import Caller
 from mcpserve.legacy.batches import BatchReply
+from mcpserve.legacy.handshake import Handshake, agree, metadata_of
 from mcpserve.legacy.sessions import Session, Sessions
-from mcpserve.protocol import jsonrpc, metadata
+from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request
-from mcpserve.protocol.metadata import RequestMetadata
-from mcpserve.protocol.revisions import LATEST_LEGACY, negotiate
-from mcpserve.protocol.types import LOG_LEVELS
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.web.facts import Facts
 from mcpserve.web.request import McpRequest
@@ -38,13 +35,9 @@ class SessionFace:
     """
 
     def __init__(self, dispatcher: Dispatcher, sessions: Sessions, turns: Turns) -> None:
-        self._dispatcher = dispatcher
+        self._handshake = Handshake(dispatcher)
         self._turns = turns
         self.sessions = sessions
-        self._own: dict[str, Callable[[Session, Exchange], None]] = {
-            "ping": self._ping,
-            "logging/setLevel": self._set_level,
-        }
 
     # --- LegacyFace
 
@@ -96,16 +89,9 @@ class SessionFace:
     def _initialize(self, request: McpRequest, facts: Facts, message: Request) -> None:
         if facts.session_id is not None:
             raise InvalidRequest("initialize begins a session and can't be sent within one")
-        params = message.params
-        revision = negotiate(_version_in(params))
-        session = self.sessions.open(revision, params["clientInfo"], params["capabilities"])
-        result: dict[str, Any] = {
-            "protocolVersion": revision.name,
-            "capabilities": self._dispatcher.capabilities(revision),
-            "serverInfo": self._dispatcher.envelope.server,
-        }
-        if self._dispatcher.instructions is not None:
-            result["instructions"] = self._dispatcher.instructions
+        agreed = agree(message.params)
+        session = self.sessions.open(agreed.revision, agreed.client_info, agreed.capabilities)
+        result = self._handshake.result(agreed.revision)
         headers = [(b"Mcp-Session-Id", session.id.encode("ascii"))]
         writer = ResponseWriter(request, facts.accept, self._turns, headers)
         writer.reply(jsonrpc.encode_result(message.id, result), 200)
@@ -113,34 +99,14 @@ class SessionFace:
     def _request(self, request: McpRequest, facts: Facts, caller: Caller, session: Session, message: Request) -> None:
         if message.id in session.calls:
             raise InvalidRequest("A request with this id is still running in this session")
-        known = _metadata(session, message)
+        known = metadata_of(session, message)
         writer = ResponseWriter(request, facts.accept, self._turns)
         stream = session.stream(writer)
         exchange = Exchange(message, session.revision, stream)
         stream.exchange = exchange
         session.calls[message.id] = exchange
-        self._dispatch(session, exchange, known, caller)
+        self._handshake.dispatch(session, exchange, known, caller)
         writer.until_replied()
-
-    def _dispatch(self, session: Session, exchange: Exchange, known: RequestMetadata, caller: Caller) -> None:
-        own = self._own.get(exchange.request.method)
-        if own is None:
-            self._dispatcher.dispatch(exchange, known, caller)
-            return
-        try:
-            own(session, exchange)
-        except ProtocolError as error:
-            exchange.fail(error)
-
-    def _ping(self, session: Session, exchange: Exchange) -> None:
-        exchange.succeed({})
-
-    def _set_level(self, session: Session, exchange: Exchange) -> None:
-        level = exchange.request.params.get("level")
-        if level not in LOG_LEVELS:
-            raise InvalidParams(f"level must be one of {', '.join(LOG_LEVELS)}")
-        session.log_level = level
-        exchange.succeed({})
 
     def _notification(self, session: Session, message: Notification) -> None:
         if message.method == "notifications/cancelled":
@@ -167,44 +133,16 @@ class SessionFace:
                 raise InvalidRequest("initialize can't be part of a batch")
             if message.id in session.calls:
                 raise InvalidRequest("A request with this id is still running in this session")
-            known = _metadata(session, message)
+            known = metadata_of(session, message)
         except ProtocolError as error:
             reply.refuse(error, message.id)
             return
         carrier = reply.carrier(lambda: session.calls.pop(message.id, None))
         exchange = carrier.exchange = Exchange(message, session.revision, carrier)
         session.calls[message.id] = exchange
-        self._dispatch(session, exchange, known, caller)
+        self._handshake.dispatch(session, exchange, known, caller)
 
     def _session(self, facts: Facts) -> Session:
         if facts.session_id is None:
             raise Refusal(400, "The Mcp-Session-Id header is missing; send initialize first")
         return self.sessions.get(facts.session_id)
-
-
-def _metadata(session: Session, message: Request) -> RequestMetadata:
-    meta = metadata.request_meta(message.params)
-    try:
-        token = metadata.progress_token(meta)
-    except MalformedMetadata as error:
-        # here `_meta` is no envelope, but a member of params like any other
-        raise InvalidParams(error.message) from None
-    return RequestMetadata(
-        revision=session.revision,
-        meta=meta,
-        progress_token=token,
-        log_level=session.log_level,
-        client_info=session.client_info,
-        capabilities=session.capabilities,
-    )
-
-
-def _version_in(params: Any) -> str:
-    version = params.get("protocolVersion")
-    if not isinstance(version, str):
-        raise InvalidParams(f"params.protocolVersion must be a string, such as {LATEST_LEGACY.name!r}")
-    if not isinstance(params.get("capabilities"), dict):
-        raise InvalidParams("params.capabilities must be an object")
-    if not metadata.is_implementation(params.get("clientInfo")):
-        raise InvalidParams("params.clientInfo must be an object with a name and a version")
-    return version

@@ -1,0 +1,131 @@
+"""What initialize settles, and the methods that live on it, whatever transport carries the messages.
+
+Spec: 2025-11-25 and before: Lifecycle, Ping, Logging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from mcpserve.errors import InvalidParams, MalformedMetadata, ProtocolError
+from mcpserve.features.call import Caller
+from mcpserve.protocol import metadata
+from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.jsonrpc import Request
+from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.revisions import LATEST_LEGACY, Revision, negotiate
+from mcpserve.protocol.types import LOG_LEVELS, LogLevel
+from mcpserve.server.dispatch import Dispatcher
+
+
+class Settled(Protocol):
+    """What a client and this server know of each other after initialize; a session over HTTP is one, too.
+
+    Attributes:
+        revision: What was negotiated.
+        client_info: The client's name and version.
+        capabilities: What the client can do.
+        log_level: The least severe log messages that it wants; it may change.
+    """
+
+    revision: Revision
+    client_info: Mapping[str, Any]
+    capabilities: Mapping[str, Any]
+    log_level: LogLevel
+
+
+@attrs.define(eq=False, kw_only=True)
+class Agreement:
+    """The same, where a connection is the session. Implements `Settled`."""
+
+    revision: Revision
+    client_info: Mapping[str, Any]
+    capabilities: Mapping[str, Any]
+    log_level: LogLevel = "info"
+
+
+class Handshake:
+    """Answers initialize, and the methods that only these revisions have.
+
+    Args:
+        dispatcher: What the other methods do.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._own: dict[str, Callable[[Settled, Exchange], None]] = {"ping": _ping, "logging/setLevel": _set_level}
+
+    def result(self, revision: Revision) -> dict[str, Any]:
+        """`InitializeResult`."""
+        result: dict[str, Any] = {
+            "protocolVersion": revision.name,
+            "capabilities": self._dispatcher.capabilities(revision),
+            "serverInfo": self._dispatcher.envelope.server,
+        }
+        if self._dispatcher.instructions is not None:
+            result["instructions"] = self._dispatcher.instructions
+        return result
+
+    def dispatch(self, settled: Settled, exchange: Exchange, known: RequestMetadata, caller: Caller) -> None:
+        """Answer a request after the handshake, now or later, through its exchange."""
+        own = self._own.get(exchange.request.method)
+        if own is None:
+            self._dispatcher.dispatch(exchange, known, caller)
+            return
+        try:
+            own(settled, exchange)
+        except ProtocolError as error:
+            exchange.fail(error)
+
+
+def agree(params: Mapping[str, Any]) -> Agreement:
+    """Read the params of initialize, and choose the revision.
+
+    Raises:
+        InvalidParams: They lack something, or hold something else.
+    """
+    version = params.get("protocolVersion")
+    if not isinstance(version, str):
+        raise InvalidParams(f"params.protocolVersion must be a string, such as {LATEST_LEGACY.name!r}")
+    if not isinstance(params.get("capabilities"), dict):
+        raise InvalidParams("params.capabilities must be an object")
+    if not metadata.is_implementation(params.get("clientInfo")):
+        raise InvalidParams("params.clientInfo must be an object with a name and a version")
+    return Agreement(revision=negotiate(version), client_info=params["clientInfo"], capabilities=params["capabilities"])
+
+
+def metadata_of(settled: Settled, message: Request) -> RequestMetadata:
+    """What is known of a request after the handshake.
+
+    Raises:
+        InvalidParams: `_meta` or the progress token in it is malformed.
+    """
+    meta = metadata.request_meta(message.params)
+    try:
+        token = metadata.progress_token(meta)
+    except MalformedMetadata as error:
+        # here `_meta` is no envelope, but a member of params like any other
+        raise InvalidParams(error.message) from None
+    return RequestMetadata(
+        revision=settled.revision,
+        meta=meta,
+        progress_token=token,
+        log_level=settled.log_level,
+        client_info=settled.client_info,
+        capabilities=settled.capabilities,
+    )
+
+
+def _ping(settled: Settled, exchange: Exchange) -> None:
+    exchange.succeed({})
+
+
+def _set_level(settled: Settled, exchange: Exchange) -> None:
+    level = exchange.request.params.get("level")
+    if level not in LOG_LEVELS:
+        raise InvalidParams(f"level must be one of {', '.join(LOG_LEVELS)}")
+    settled.log_level = level
+    exchange.succeed({})
