@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import py_compile
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -128,9 +130,12 @@ def test_what_is_only_imported_is_not_served(folder: Folder) -> None:
 
 def test_reloading_makes_new_modules(folder: Folder) -> None:
     """Calls of the set before keep theirs; an edit within the same second and of the same length is seen."""
-    folder.put("one.py", GOOD.format(name="aaa"))
+    path = folder.put("one.py", GOOD.format(name="aaa"))
+    os.utime(path, (1000, 1000))
+    py_compile.compile(str(path))
     before = folder.find().tools[0]
     folder.put("one.py", GOOD.format(name="bbb"))
+    os.utime(path, (1000, 1000))
     after = folder.find().tools[0]
     assert (before.name, after.name) == ("aaa", "bbb")
     assert before.function() == "aaa"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -67,6 +67,7 @@ class Wheel(RuleBasedStateMachine):
 
 
 TestWheel = Wheel.TestCase
+TestWheel.settings = settings(max_examples=50, stateful_step_count=30)
 
 
 @pytest.fixture

@@ -172,6 +172,8 @@ def test_what_was_good_once_is_remembered_with_its_origin() -> None:
     assert status(origins, "localhost") == 200
     assert status(origins, "localhost", "http://evil.example") == 403
     assert status(origins, "localhost", "http://localhost") == 200
+    assert status(origins, "localhost", "http://localhost") == 200
+    assert status(origins, "localhost", "http://evil.example") == 403
     for number in range(3000):
         assert status(origins, f"10.0.{number // 256}.{number % 256}") == 200
     assert len(origins._good) <= 1024
