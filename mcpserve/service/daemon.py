@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from importlib.metadata import version
 from typing import Any
 
 from twisted.application.service import Service
@@ -13,23 +12,15 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpserve.errors import ConfigurationError, PluginError, StartError
-from mcpserve.features.call import Cause, Runtime
+from mcpserve.errors import ConfigurationError, StartError
 from mcpserve.features.catalog import Catalog
-from mcpserve.features.threads import ToolThreads
-from mcpserve.features.timing import TimingWheel
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.sessions import SessionLimits, Sessions
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.policy.origins import Origins
-from mcpserve.protocol.types import Implementation
-from mcpserve.protocol.wire import Envelope
-from mcpserve.server.calls import CallLimits, Calls
-from mcpserve.server.dispatch import Dispatcher
-from mcpserve.server.tools import Tools
 from mcpserve.service.greeting import greeting
 from mcpserve.service.listening import listen
-from mcpserve.service.plugins import load
+from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
@@ -56,16 +47,11 @@ class Daemon(Service):
         self._settings = settings
         self._ports: list[IListeningPort] = []
         self._problem: str | None = None
-        self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
-        envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
-        runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
-        self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
-        self.tools = Tools(catalog, envelope, self.calls)
-        dispatcher = Dispatcher([self.tools], envelope, settings.instructions or None)
+        self.offer = Offer(reactor, settings, catalog)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings))
-        legacy = SessionFace(dispatcher, self.sessions, turns)
-        endpoint = Endpoint(dispatcher, origins(settings), turns, legacy)
+        legacy = SessionFace(self.offer.dispatcher, self.sessions, turns)
+        endpoint = Endpoint(self.offer.dispatcher, origins(settings), turns, legacy)
         self.site = McpSite(
             RoutedResource(endpoint.app), clock=reactor, limits=http_limits(settings), refusal=site_refusal
         )
@@ -85,7 +71,7 @@ class Daemon(Service):
         super().startService()  # type: ignore[no-untyped-call]
         if not self._ports:
             self._listen()
-        self._threads.start()
+        self.offer.start()
         self._reactor.callWhenRunning(self._started)
 
     async def _stop(self) -> None:
@@ -93,11 +79,10 @@ class Daemon(Service):
         self.site.drain()
         for session in self.sessions:
             session.end_standalone()
-        await self._calls_ended(self._settings.drain)
-        self.calls.cancel_all(Cause.SHUTDOWN)
+        await self.offer.wind_up(self._settings.drain)
         self.sessions.close_all()
-        await self._pause(FLUSH if self.site.connections else 0)
-        self._threads.stop()
+        await pause(self._reactor, FLUSH if self.site.connections else 0)
+        self.offer.stop()
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, let calls end for as long as `drain` says, cancel the rest, and go.
@@ -105,28 +90,7 @@ class Daemon(Service):
         Fires: when all is over.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        _log.info(
-            "Stopping: {calls} calls run, for at most {drain:g} s more",
-            calls=len(self.calls.running),
-            drain=self._settings.drain,
-        )
         return Deferred.fromCoroutine(self._stop())
-
-    def reload(self) -> None:
-        """Load the plugins anew. If something is wrong with them, the old ones stay. Open streams go on."""
-        try:
-            catalog = load(self._settings)
-        except (PluginError, ConfigurationError) as error:
-            _log.error("Plugins not reloaded, the old ones stay: {problem}", problem=str(error))
-            return
-        before, after = {tool.name for tool in self.tools.catalog}, {tool.name for tool in catalog}
-        self.tools.catalog = catalog
-        _log.info(
-            "Plugins reloaded: {count} tools, {new} new, {gone} gone",
-            count=len(catalog),
-            new=len(after - before),
-            gone=len(before - after),
-        )
 
     def _listen(self) -> None:
         for description in self._settings.listen:
@@ -147,7 +111,7 @@ class Daemon(Service):
     def _started(self) -> None:
         self._take_signals()
         # Twisted has made sys.stdout a log by now; this is for the person who started the server
-        print(greeting(self._settings.listen, self._ports, self.tools.catalog), file=sys.__stdout__, flush=True)
+        print(greeting(self._settings.listen, self._ports, self.offer.tools.catalog), file=sys.__stdout__, flush=True)
 
     def _take_signals(self) -> None:
         """Twisted ends by the signal itself after an orderly stop; a daemon that was asked to stop exits with 0."""
@@ -160,23 +124,13 @@ class Daemon(Service):
         self._reactor.callFromThread(self._stop_or_hurry)
 
     def _on_hangup(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self.reload)
+        self._reactor.callFromThread(self.offer.reload)
 
     def _stop_or_hurry(self) -> None:
         if self.running:
             self._reactor.stop()
         else:
-            self.calls.cancel_all(Cause.SHUTDOWN)
-
-    async def _calls_ended(self, limit: float) -> None:
-        end = self._reactor.seconds() + limit
-        while self.calls.running and self._reactor.seconds() < end:
-            await self._pause(0.02)
-
-    def _pause(self, seconds: float) -> Deferred[None]:
-        waiting: Deferred[None] = Deferred()
-        self._reactor.callLater(seconds, waiting.callback, None)
-        return waiting
+            self.offer.hurry()
 
 
 def origins(settings: Settings) -> Origins:

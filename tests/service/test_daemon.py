@@ -49,12 +49,12 @@ class House:
     def call(self, name: str, **arguments: Any) -> RecordingCarrier:
         """Call a tool without any transport."""
         exchange, carrier = exchange_of("tools/call", {"name": name, "arguments": arguments})
-        self.daemon.tools.call(exchange, RequestMetadata(revision=V2026_07_28), Caller())
+        self.daemon.offer.tools.call(exchange, RequestMetadata(revision=V2026_07_28), Caller())
         return carrier
 
     def names(self) -> list[str]:
         """The tools that are served."""
-        return [tool.name for tool in self.daemon.tools.catalog]
+        return [tool.name for tool in self.daemon.offer.tools.catalog]
 
     def stop(self) -> list[object]:
         """Stop the service; the list has an element when that is over."""
@@ -79,7 +79,7 @@ def lines() -> Iterator[list[LogEvent]]:
     seen: list[LogEvent] = []
 
     def observe(event: LogEvent) -> None:
-        if event.get("log_namespace") == "mcpserve.service.daemon":
+        if event.get("log_namespace", "").startswith("mcpserve.service."):
             seen.append(event)
 
     globalLogPublisher.addObserver(observe)
@@ -130,7 +130,7 @@ def test_a_reload(house: House, lines: list[LogEvent]) -> None:
     """New calls find the new tools; a call that runs goes on with its own."""
     carrier = house.call("wait")
     house.put("other")
-    house.daemon.reload()
+    house.daemon.offer.reload()
     assert house.names() == ["other"]
     house.advance(1.1)
     assert carrier.replies[0]["result"]["content"][0]["text"] == "wait"
@@ -145,7 +145,7 @@ def test_a_reload_that_fails(house: House, source: str, lines: list[LogEvent]) -
     """The old set stays, running calls go on, and the log has the sentence."""
     carrier = house.call("wait")
     house.put("wait", source)
-    house.daemon.reload()
+    house.daemon.offer.reload()
     assert house.names() == ["wait"]
     assert carrier.replies == []
     assert [line["log_level"].name for line in lines] == ["error"]
@@ -158,7 +158,7 @@ def test_a_reload_that_takes_a_chosen_tool_away(tmp_path: Path, lines: list[LogE
     """The operator named it; it is not dropped in silence."""
     house = House(tmp_path, only=("wait",))
     house.put("other")
-    house.daemon.reload()
+    house.daemon.offer.reload()
     assert house.names() == ["wait"]
     assert "no tool is named 'wait'" in lines[0]["problem"]
 
@@ -255,7 +255,7 @@ def test_names_of_the_server(tmp_path: Path) -> None:
     house = House(tmp_path, name="ours", instructions="Read on.", max_calls=1)
     house.call("wait")
     assert "busy" in house.call("wait").replies[0]["result"]["content"][0]["text"]
-    server = house.daemon.tools._envelope.server
+    server = house.daemon.offer.tools._envelope.server
     assert server["name"] == "ours"
     house.daemon.startService()
     house.stop()

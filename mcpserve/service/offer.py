@@ -1,0 +1,100 @@
+"""What a process serves, whatever brings the requests: the features, their calls, and what these run on."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.features.call import Cause, Runtime
+from mcpserve.features.catalog import Catalog
+from mcpserve.features.threads import ToolThreads
+from mcpserve.features.timing import TimingWheel
+from mcpserve.protocol.types import Implementation
+from mcpserve.protocol.wire import Envelope
+from mcpserve.server.calls import CallLimits, Calls
+from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.tools import Tools
+from mcpserve.service.plugins import load
+from mcpserve.service.settings import Settings
+
+_log = Logger()
+
+_LOOK = 0.02
+"""Seconds between two looks at whether the calls have ended."""
+
+
+class Offer:
+    """What is served.
+
+    Args:
+        reactor: What it runs on.
+        settings: What the operator set.
+        catalog: The tools to begin with.
+
+    Attributes:
+        dispatcher: Where a transport hands its requests to.
+        calls: What runs.
+        tools: The tools.
+    """
+
+    def __init__(self, reactor: Any, settings: Settings, catalog: Catalog) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
+        envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
+        runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
+        self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
+        self.tools = Tools(catalog, envelope, self.calls)
+        self.dispatcher = Dispatcher([self.tools], envelope, settings.instructions or None)
+
+    def start(self) -> None:
+        """Begin: blocking tools get their threads."""
+        self._threads.start()
+
+    def stop(self) -> None:
+        """All is over: the threads end."""
+        self._threads.stop()
+
+    def reload(self) -> None:
+        """Load the plugins anew. If something is wrong with them, the old ones stay. What runs goes on."""
+        try:
+            catalog = load(self._settings)
+        except (PluginError, ConfigurationError) as error:
+            _log.error("Plugins not reloaded, the old ones stay: {problem}", problem=str(error))
+            return
+        before, after = {tool.name for tool in self.tools.catalog}, {tool.name for tool in catalog}
+        self.tools.catalog = catalog
+        _log.info(
+            "Plugins reloaded: {count} tools, {new} new, {gone} gone",
+            count=len(catalog),
+            new=len(after - before),
+            gone=len(before - after),
+        )
+
+    def hurry(self) -> None:
+        """Cancel what still runs: the server stops."""
+        self.calls.cancel_all(Cause.SHUTDOWN)
+
+    async def wind_up(self, limit: float) -> None:
+        """Let what runs come to its end for so many seconds; then cancel the rest."""
+        _log.info(
+            "Stopping: {calls} calls run, for at most {limit:g} s more", calls=len(self.calls.running), limit=limit
+        )
+        end = self._reactor.seconds() + limit
+        while self.calls.running and self._reactor.seconds() < end:
+            await pause(self._reactor, _LOOK)
+        self.hurry()
+
+
+def pause(reactor: Any, seconds: float) -> Deferred[None]:
+    """Wait.
+
+    Fires: with None, after that many seconds of the reactor.
+    """
+    waiting: Deferred[None] = Deferred()
+    reactor.callLater(seconds, waiting.callback, None)
+    return waiting
