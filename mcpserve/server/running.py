@@ -35,6 +35,7 @@ from mcpserve.features.call import Call, Caller, Cause, Runtime, Stream, ThreadC
 from mcpserve.features.timing import Timer
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.wire import Envelope
 
 _log = Logger()
 
@@ -86,10 +87,13 @@ class Answers(Protocol):
 
     Attributes:
         noun: What is called, for sentences: "tool", "prompt", "resource".
+        envelope: What the revision adds to a result.
     """
 
     @property
     def noun(self) -> str: ...
+    @property
+    def envelope(self) -> Envelope: ...
 
     def succeed(self, served: Any, value: object, exchange: Exchange) -> None:
         """Reply with the result that a returned value makes. Raises, without a reply, when it makes none."""

@@ -107,7 +107,7 @@ class ToolAnswers:
     """
 
     noun: ClassVar[str] = "tool"
-    _envelope: wire.Envelope
+    envelope: wire.Envelope
 
     def succeed(self, served: Tool, value: object, exchange: Exchange) -> None:
         """See `Answers.succeed`."""
@@ -119,7 +119,7 @@ class ToolAnswers:
 
     def _reply(self, result: Result, exchange: Exchange) -> None:
         revision = exchange.revision
-        exchange.succeed(self._envelope.complete(wire.call_result(result, revision), revision))
+        exchange.succeed(self.envelope.complete(wire.call_result(result, revision), revision))
 
 
 def shaped(tool: Tool, value: object) -> Result:
