@@ -80,6 +80,10 @@ class Server:
             folder.parent, "--listen", "tcp:0:interface=127.0.0.1", "--plugins", folder.name, "--drain", "0.2"
         )
         self.said = ""
+        self.port = 0
+
+    def wait_until_ready(self) -> None:
+        """Read from the greeting where it listens."""
         self.port = int(self.until("/mcp", self._read_log).rpartition("/mcp")[0].rpartition(":")[2])
 
     def put(self, source: str, name: str) -> None:
@@ -129,10 +133,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """A server of one endless tool; killed at the end if it still runs."""
     (tmp_path / "plugs").mkdir()
     served = Server(tmp_path / "plugs")
-    yield served
-    if served.process.poll() is None:
-        served.process.kill()
-    served.process.communicate()
+    try:
+        served.wait_until_ready()
+        yield served
+    finally:
+        if served.process.poll() is None:
+            served.process.kill()
+        served.process.communicate()
 
 
 def test_a_life(server: Server) -> None:
