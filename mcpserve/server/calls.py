@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from mcpserve.errors import ProtocolError
+from mcpserve.errors import ProtocolError, ToolError
 from mcpserve.features.awaiting import abandon, is_awaitable
 from mcpserve.features.call import Caller, Cause, Runtime
 from mcpserve.protocol.exchange import Exchange
@@ -96,11 +96,11 @@ class Runner:
         most = served.options.max_concurrent
         if most is not None and count >= most:
             text = f"{served.name} is busy: {count} calls are running already. Try again later."
-            self._answers.refuse(text, exchange)
+            self._answers.refuse(ToolError(text), exchange)
             return None
         if len(all_running) >= self._calls.limits.calls:
             text = f"The server is busy: {len(all_running)} calls are running. Try again later."
-            self._answers.refuse(text, exchange)
+            self._answers.refuse(ToolError(text), exchange)
             return None
         self._counts[served.name] = count + 1
         running = Running(served, exchange, self._answers, self._ended)

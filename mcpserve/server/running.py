@@ -98,8 +98,8 @@ class Answers(Protocol):
     def succeed(self, served: Any, value: object, exchange: Exchange) -> None:
         """Reply with the result that a returned value makes. Raises, without a reply, when it makes none."""
 
-    def refuse(self, text: str, exchange: Exchange) -> None:
-        """Reply that the work was not done, with a text that the client may read."""
+    def refuse(self, error: ToolError, exchange: Exchange) -> None:
+        """Reply that the work was not done; the error's text is for the client."""
 
 
 class Running:
@@ -216,8 +216,8 @@ class Running:
         if self.ended:
             return
         if cause is Cause.TIMED_OUT:
-            text = f"The {self._answers.noun} did not finish within {self.served.options.timeout:g} s"
-            self._answers.refuse(text, self.exchange)
+            late = ToolError(f"The {self._answers.noun} did not finish within {self.served.options.timeout:g} s")
+            self._answers.refuse(late, self.exchange)
         elif cause is Cause.SHUTDOWN:
             self.exchange.fail(InternalError("The server is shutting down; call again"))
         _log.info("Call of {name} cancelled: {cause}", name=self.served.name, cause=cause.value)
@@ -297,17 +297,17 @@ def fail(served: Served, error: BaseException, exchange: Exchange, answers: Answ
         if isinstance(error, ProtocolError):
             exchange.fail(error)
         else:
-            answers.refuse(_reason(served, error, answers), exchange)
+            answers.refuse(_readable(served, error, answers), exchange)
     except Exception as unspeakable:  # as text that is not Unicode
-        answers.refuse(_reason(served, unspeakable, answers), exchange)
+        answers.refuse(_readable(served, unspeakable, answers), exchange)
 
 
-def _reason(served: Served, error: BaseException, answers: Answers) -> str:
-    """What the client reads: a ToolError's own text is for it, anything else only for the log."""
+def _readable(served: Served, error: BaseException, answers: Answers) -> ToolError:
+    """What the client may read: a ToolError's own text is for it, anything else only for the log."""
     if isinstance(error, ToolError):
-        return str(error)
+        return error
     log_id = _logged(served, error, answers)
-    return f"The {answers.noun} failed; the server's log has the reason under id {log_id}"
+    return ToolError(f"The {answers.noun} failed; the server's log has the reason under id {log_id}")
 
 
 def _logged(served: Served, error: BaseException, answers: Answers) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import attrs
 import orjson
 
-from mcpserve.errors import InvalidParams
+from mcpserve.errors import InvalidParams, ToolError
 from mcpserve.features.call import Caller
 from mcpserve.features.catalog import Catalog
 from mcpserve.features.results import to_result
@@ -86,7 +86,7 @@ class Tools:
         problems = tool.validator.problems(arguments)
         if problems:
             # Tools, Error Handling: input validation errors are tool execution errors, which a model can mend.
-            self._answers.refuse("Invalid arguments: " + "; ".join(problems), exchange)
+            self._answers.refuse(ToolError("Invalid arguments: " + "; ".join(problems)), exchange)
         else:
             self._runner.run(tool, arguments, exchange, metadata, caller)
 
@@ -113,9 +113,9 @@ class ToolAnswers:
         """See `Answers.succeed`."""
         self._reply(shaped(served, value), exchange)
 
-    def refuse(self, text: str, exchange: Exchange) -> None:
+    def refuse(self, error: ToolError, exchange: Exchange) -> None:
         """See `Answers.refuse`."""
-        self._reply(Result(content=[Text(text)], is_error=True), exchange)
+        self._reply(Result(content=[Text(str(error))], is_error=True), exchange)
 
     def _reply(self, result: Result, exchange: Exchange) -> None:
         revision = exchange.revision
