@@ -1,7 +1,8 @@
 """Every exception that mcpserve raises, in one tree.
 
     McpserveError
-    ├── ToolError                       a tool's own failure; its text reaches the model
+    ├── ToolError                       an author's own words on what went wrong; they reach the client
+    │   └── NotFound                    the same, of a resource that does not exist
     ├── PluginError                     a plugin that can't be loaded or does not fit
     ├── ConfigurationError              an option or a configuration file that is wrong
     ├── StartError                      the process can't start; also a SystemExit
@@ -10,7 +11,8 @@
         ├── InvalidRequest              -32600
         ├── MethodNotFound              -32601
         ├── InvalidParams               -32602
-        │   └── MalformedMetadata       -32602, as the envelope is at fault: 400
+        │   ├── MalformedMetadata       -32602, as the envelope is at fault: 400
+        │   └── UnknownResource         -32602, before 2026-07-28 -32002
         ├── InternalError               -32603
         ├── HeaderMismatch              -32020
         ├── MissingCapability           -32021
@@ -18,7 +20,8 @@
         └── Refusal                     HTTP refusals before the body: 403, 405, 406, 413, 415, 421, 429, 503
 
 The one table from the kind of an error to its JSON-RPC code and its HTTP status is the class attributes below.
-`status` is the HTTP status in revision 2026-07-28; `legacy_status` is the one in the revisions before.
+`status` is the HTTP status in revision 2026-07-28; `legacy_status` is the one in the revisions before. `legacy_code`
+is the code in the revisions before, where it was another.
 """
 
 from __future__ import annotations
@@ -32,13 +35,27 @@ class McpserveError(Exception):
 
 
 class ToolError(McpserveError):
-    """A tool failed in a way that the model should read about.
+    """A tool failed in a way that the model should read about; or a prompt or a resource did.
 
     Args:
         message: What went wrong and what to change; it reaches the client as it is.
 
-    Spec: Tools, Error Handling (2025-11-25 and 2026-07-28): tool execution errors are results with `isError`.
+    Spec: Tools, Error Handling (2025-11-25 and 2026-07-28): tool execution errors are results with `isError`. Prompts
+    and resources have no such results: there it is the message of an internal error, -32603.
     """
+
+
+class NotFound(ToolError):
+    """The resource that was asked for does not exist; raised by the function of a resource.
+
+    Args:
+        message: A sentence for the client. The URI is added by the server.
+
+    Spec: Resources, Error Handling.
+    """
+
+    def __init__(self, message: str = "Resource not found") -> None:
+        super().__init__(message)
 
 
 class PluginError(McpserveError):
@@ -70,6 +87,7 @@ class ProtocolError(McpserveError):
     """
 
     code: ClassVar[int] = -32603
+    legacy_code: ClassVar[int | None] = None
     status: int = 200
     legacy_status: int = 200
 
@@ -121,6 +139,18 @@ class MalformedMetadata(InvalidParams):
     """The request's `_meta` lacks or spoils a required field: the envelope is at fault, not the method's params."""
 
     status = legacy_status = 400
+
+
+class UnknownResource(InvalidParams):
+    """There is no resource of this URI.
+
+    Spec: Resources, Error Handling: "servers MUST return a JSON-RPC error with code -32602"; -32002 until 2025-11-25.
+    """
+
+    legacy_code = -32002
+
+    def __init__(self, uri: str, message: str = "Resource not found") -> None:
+        super().__init__(message, {"uri": uri})
 
 
 class InternalError(ProtocolError):

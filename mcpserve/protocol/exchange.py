@@ -109,8 +109,9 @@ class Exchange:
     def fail(self, error: ProtocolError) -> None:
         """Reply with an error; its HTTP status counts only if no stream was opened."""
         if self.live:
-            status = error.status if self.revision.modern else error.legacy_status
-            self._reply(jsonrpc.encode_error(self.request.id, error), status)
+            legacy = not self.revision.modern
+            message = jsonrpc.encode_error(self.request.id, error, legacy=legacy)
+            self._reply(message, error.legacy_status if legacy else error.status)
 
     def withdraw(self) -> None:
         """The client sent `notifications/cancelled`: end without a reply.

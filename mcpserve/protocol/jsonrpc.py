@@ -125,9 +125,10 @@ def encode_result(request_id: RequestId, result: Any) -> bytes:
     return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "result": result})
 
 
-def encode_error(request_id: RequestId | None, error: ProtocolError) -> bytes:
+def encode_error(request_id: RequestId | None, error: ProtocolError, *, legacy: bool = False) -> bytes:
     """The bytes of an error response; without `id` when `request_id` is None."""
-    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    code = error.legacy_code if legacy and error.legacy_code is not None else error.code
+    body: dict[str, Any] = {"code": code, "message": error.message}
     if error.data is not None:
         body["data"] = error.data
     if request_id is None:

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mcpserve.errors import InvalidParams, MethodNotFound
+from mcpserve.errors import InvalidParams, MethodNotFound, UnknownResource
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.revisions import V2025_11_25, V2026_07_28
@@ -124,3 +124,12 @@ def test_replaceable_is_passed_on() -> None:
     exchange.notify(b"{}")
     exchange.notify(b"{}", True)
     assert carrier.replaceable == [False, True]
+
+
+def test_a_code_that_was_another_before() -> None:
+    """A resource that is not there: -32602 in the modern revision, -32002 in those before; the URI in both."""
+    for revision, code in ((V2026_07_28, -32602), (V2025_11_25, -32002)):
+        exchange, carrier = exchange_of("m", revision=revision)
+        exchange.fail(UnknownResource("x://y"))
+        assert carrier.replies[0]["error"] == {"code": code, "message": "Resource not found", "data": {"uri": "x://y"}}
+        assert carrier.statuses == [200]
