@@ -279,10 +279,11 @@ class ResponseWriter:
 
     def connection_lost(self, reason: Failure) -> None:
         """The response can no longer reach the client."""
+        listener = self.listener
         if not self.done:
             self._finish()
-            if self.listener is not None:
-                self.listener.lost()
+            if listener is not None:
+                listener.lost()
 
     def pause(self) -> None:
         """The reader is behind."""
@@ -355,6 +356,8 @@ class ResponseWriter:
 
     def _finish(self) -> None:
         self.done = True
+        # It holds us as its carrier: a cycle that would wait for the garbage collector, once for each request.
+        self.listener = None
         self._batch = []
         self._waiting = []
         self._turns.forget(self)
