@@ -17,6 +17,7 @@ from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request
 from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.subscriptions import Subscriptions
 from mcpserve.web.facts import Facts
 from mcpserve.web.request import McpRequest
 from mcpserve.web.response import ResponseWriter, Turns
@@ -32,10 +33,13 @@ class SessionFace:
         dispatcher: What the methods do.
         sessions: Where sessions live.
         turns: Shared by all responses.
+        subscriptions: What there is to hear of lists and resources that change, if anything is.
     """
 
-    def __init__(self, dispatcher: Dispatcher, sessions: Sessions, turns: Turns) -> None:
-        self._handshake = Handshake(dispatcher)
+    def __init__(
+        self, dispatcher: Dispatcher, sessions: Sessions, turns: Turns, subscriptions: Subscriptions | None = None
+    ) -> None:
+        self._handshake = Handshake(dispatcher, subscriptions)
         self._turns = turns
         self.sessions = sessions
 
@@ -91,6 +95,7 @@ class SessionFace:
             raise InvalidRequest("initialize begins a session and can't be sent within one")
         agreed = agree(message.params)
         session = self.sessions.open(agreed.revision, agreed.client_info, agreed.capabilities)
+        self._handshake.attend(session, session.say)
         result = self._handshake.result(agreed.revision)
         headers = [(b"Mcp-Session-Id", session.id.encode("ascii"))]
         writer = ResponseWriter(request, facts.accept, self._turns, headers)
@@ -145,4 +150,6 @@ class SessionFace:
     def _session(self, facts: Facts) -> Session:
         if facts.session_id is None:
             raise Refusal(400, "The Mcp-Session-Id header is missing; send initialize first")
-        return self.sessions.get(facts.session_id)
+        session = self.sessions.get(facts.session_id)
+        self._handshake.attend(session, session.say)
+        return session

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from mcpserve.errors import InvalidParams, MalformedMetadata, ProtocolError
+from mcpserve.errors import InvalidParams, MalformedMetadata, MethodNotFound, ProtocolError
 from mcpserve.features.call import Caller
 from mcpserve.protocol import metadata
 from mcpserve.protocol.exchange import Exchange
@@ -19,6 +19,8 @@ from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import LATEST_LEGACY, Revision, negotiate
 from mcpserve.protocol.types import LOG_LEVELS, LogLevel
 from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.subscriptions import Subscriptions
+from mcpserve.server.watching import Watch
 
 
 class Settled(Protocol):
@@ -29,12 +31,14 @@ class Settled(Protocol):
         client_info: The client's name and version.
         capabilities: What the client can do.
         log_level: The least severe log messages that it wants; it may change.
+        watch: What it hears of lists and resources that change; see `Handshake.attend`.
     """
 
     revision: Revision
     client_info: Mapping[str, Any]
     capabilities: Mapping[str, Any]
     log_level: LogLevel
+    watch: Watch | None
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -45,6 +49,7 @@ class Agreement:
     client_info: Mapping[str, Any]
     capabilities: Mapping[str, Any]
     log_level: LogLevel = "info"
+    watch: Watch | None = None
 
 
 class Handshake:
@@ -52,11 +57,18 @@ class Handshake:
 
     Args:
         dispatcher: What the other methods do.
+        subscriptions: What there is to hear of lists and resources that change, if anything is.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, subscriptions: Subscriptions | None = None) -> None:
         self._dispatcher = dispatcher
-        self._own: dict[str, Callable[[Settled, Exchange], None]] = {"ping": _ping, "logging/setLevel": _set_level}
+        self._subscriptions = subscriptions
+        self._own: dict[str, Callable[[Settled, Exchange], None]] = {
+            "ping": _ping,
+            "logging/setLevel": _set_level,
+            "resources/subscribe": _subscribe,
+            "resources/unsubscribe": _unsubscribe,
+        }
 
     def result(self, revision: Revision) -> dict[str, Any]:
         """`InitializeResult`."""
@@ -68,6 +80,16 @@ class Handshake:
         if self._dispatcher.instructions is not None:
             result["instructions"] = self._dispatcher.instructions
         return result
+
+    def attend(self, settled: Settled, send: Callable[[bytes], bool]) -> None:
+        """Let a client hear of what changes, from now on until its `watch` is closed.
+
+        Args:
+            settled: What is known of it. Nothing happens if it hears already.
+            send: Sends an encoded notification that belongs to no request; False when there is no way to do so now.
+        """
+        if settled.watch is None and self._subscriptions is not None:
+            settled.watch = Watch(self._subscriptions, settled.revision, send)
 
     def dispatch(self, settled: Settled, exchange: Exchange, known: RequestMetadata, caller: Caller) -> None:
         """Answer a request after the handshake, now or later, through its exchange."""
@@ -129,3 +151,24 @@ def _set_level(settled: Settled, exchange: Exchange) -> None:
         raise InvalidParams(f"level must be one of {', '.join(LOG_LEVELS)}")
     settled.log_level = level
     exchange.succeed({})
+
+
+def _subscribe(settled: Settled, exchange: Exchange) -> None:
+    watch, uri = _watched(settled, exchange)
+    watch.subscribe(uri)
+    exchange.succeed({})
+
+
+def _unsubscribe(settled: Settled, exchange: Exchange) -> None:
+    watch, uri = _watched(settled, exchange)
+    watch.unsubscribe(uri)
+    exchange.succeed({})
+
+
+def _watched(settled: Settled, exchange: Exchange) -> tuple[Watch, str]:
+    if settled.watch is None or not settled.watch.resources:
+        raise MethodNotFound(exchange.request.method)
+    uri = exchange.request.params.get("uri")
+    if not isinstance(uri, str):
+        raise InvalidParams("params.uri must be a string")
+    return settled.watch, uri

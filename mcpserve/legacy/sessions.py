@@ -17,6 +17,7 @@ from mcpserve.legacy.streams import ResumableStream, ResumeLimits
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import LogLevel, RequestId
+from mcpserve.server.watching import Watch
 from mcpserve.web.response import ResponseWriter
 
 
@@ -54,6 +55,7 @@ class Session:
     _limits: SessionLimits
     log_level: LogLevel = "info"
     calls: dict[RequestId, Exchange] = attrs.field(factory=dict)
+    watch: Watch | None = None
     _streams: dict[int, ResumableStream] = attrs.field(factory=dict)
     _standalone: ResumableStream | None = None
     _numbers: int = 0
@@ -87,6 +89,22 @@ class Session:
             self._standalone.close()
         self._standalone = self.stream(writer)
         self._standalone.open()
+        if self.watch is not None:
+            self.watch.opened()
+
+    def say(self, message: bytes) -> bool:
+        """Send a notification that belongs to no request: on the standalone stream, and on no other.
+
+        Spec: Transports, Multiple Connections: "The server MUST send each of its JSON-RPC messages on only one of the
+        connected streams".
+
+        Returns:
+            False if there is no such stream: none was opened, or it was lost and can't be resumed.
+        """
+        if self._standalone is None:
+            return False
+        self._standalone.notify(message)
+        return True
 
     def take_up(self, writer: ResponseWriter, event_id: str) -> bool:
         """Resume the stream of this event after it. False if the event is unknown or gone."""
@@ -98,6 +116,9 @@ class Session:
 
     def close(self) -> None:
         """End its calls, without replies, and its streams."""
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None
         for exchange in list(self.calls.values()):
             exchange.withdraw()
         for stream in list(self._streams.values()):

@@ -34,11 +34,13 @@ class Method:
         run: What it does; it answers through the exchange, now or later, or raises.
         named: The member of params that names what it is about, and that `Mcp-Name` mirrors.
         modern_only: True when the revisions with a handshake do not know it.
+        streams: True when it is answered with a stream, and a client that takes none can't be served.
     """
 
     run: Callable[[Exchange, RequestMetadata, Caller], None]
     named: str | None = None
     modern_only: bool = False
+    streams: bool = False
 
 
 class Feature(Protocol):
@@ -87,8 +89,14 @@ class Dispatcher:
         """`ServerCapabilities`. Every call can log, so logging is declared in any case."""
         declared: dict[str, Any] = {"logging": {}}
         for feature in self._features:
-            declared |= feature.capabilities(revision)
+            for name, value in feature.capabilities(revision).items():
+                declared[name] = {**declared.get(name, {}), **value}
         return declared
+
+    def streams(self, method: str) -> bool:
+        """Tell whether a method is answered with a stream, and never with JSON alone."""
+        found = self.methods.get(method)
+        return found is not None and found.streams
 
     def _method(self, exchange: Exchange) -> Method:
         method = self.methods.get(exchange.request.method)

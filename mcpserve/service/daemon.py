@@ -50,7 +50,7 @@ class Daemon(Service):
         self.offer = Offer(reactor, settings, catalog)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings))
-        legacy = SessionFace(self.offer.dispatcher, self.sessions, turns)
+        legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
         endpoint = Endpoint(self.offer.dispatcher, origins(settings), turns, legacy)
         self.site = McpSite(
             RoutedResource(endpoint.app), clock=reactor, limits=http_limits(settings), refusal=site_refusal

@@ -9,14 +9,18 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.features import publish
 from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.catalog import Catalog
 from mcpserve.features.threads import ToolThreads
 from mcpserve.features.timing import TimingWheel
+from mcpserve.protocol.notices import TOOLS_CHANGED
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.publisher import Publisher
+from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tools import Tools
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
@@ -39,6 +43,8 @@ class Offer:
         dispatcher: Where a transport hands its requests to.
         calls: What runs.
         tools: The tools.
+        publisher: Where what has changed is told.
+        subscriptions: Who hears of it.
     """
 
     def __init__(self, reactor: Any, settings: Settings, catalog: Catalog) -> None:
@@ -49,14 +55,19 @@ class Offer:
         runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
         self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
         self.tools = Tools(catalog, envelope, self.calls)
-        self.dispatcher = Dispatcher([self.tools], envelope, settings.instructions or None)
+        features = [self.tools]
+        self.publisher = Publisher(self._threads.call_in_reactor)
+        self.subscriptions = Subscriptions(self.publisher, envelope, features, subscription_limits(settings))
+        self.dispatcher = Dispatcher([*features, self.subscriptions], envelope, settings.instructions or None)
 
     def start(self) -> None:
-        """Begin: blocking tools get their threads."""
+        """Begin: blocking tools get their threads, and what plugins publish is told."""
         self._threads.start()
+        publish.attach(self.publisher)
 
     def stop(self) -> None:
         """All is over: the threads end."""
+        publish.detach(self.publisher)
         self._threads.stop()
 
     def reload(self) -> None:
@@ -67,7 +78,10 @@ class Offer:
             _log.error("Plugins not reloaded, the old ones stay: {problem}", problem=str(error))
             return
         before, after = {tool.name for tool in self.tools.catalog}, {tool.name for tool in catalog}
+        tools_changed = [tool.definition for tool in self.tools.catalog] != [tool.definition for tool in catalog]
         self.tools.catalog = catalog
+        if tools_changed:
+            self.publisher.publish(TOOLS_CHANGED)
         _log.info(
             "Plugins reloaded: {count} tools, {new} new, {gone} gone",
             count=len(catalog),
@@ -80,14 +94,20 @@ class Offer:
         self.calls.cancel_all(Cause.SHUTDOWN)
 
     async def wind_up(self, limit: float) -> None:
-        """Let what runs come to its end for so many seconds; then cancel the rest."""
+        """End all listen streams, let what runs come to its end for so many seconds; then cancel the rest."""
         _log.info(
             "Stopping: {calls} calls run, for at most {limit:g} s more", calls=len(self.calls.running), limit=limit
         )
+        self.subscriptions.end_all()
         end = self._reactor.seconds() + limit
         while self.calls.running and self._reactor.seconds() < end:
             await pause(self._reactor, _LOOK)
         self.hurry()
+
+
+def subscription_limits(settings: Settings) -> SubscriptionLimits:
+    """The bounds of what clients listen to."""
+    return SubscriptionLimits(streams=settings.max_listeners, named=settings.max_watched)
 
 
 def pause(reactor: Any, seconds: float) -> Deferred[None]:

@@ -53,6 +53,8 @@ class Settings:
     body_timeout: float = setting(30.0, "Seconds in which the body of a request must arrive.", least=0.1)
     idle_timeout: float = setting(60.0, "Seconds that a connection may be idle between two requests.", least=1)
     max_calls: int = setting(10_000, "Calls that may run at once.", least=1)
+    max_listeners: int = setting(10_000, "Streams of subscriptions/listen at once.", least=0)
+    max_watched: int = setting(1000, "Resources to whose updates one client may subscribe.", least=0)
     max_sessions: int = setting(10_000, "Sessions of clients before 2026-07-28 at once.", least=1)
     session_idle: float = setting(1800.0, "Seconds without use after which a session ends.", least=1)
     session_lifetime: float = setting(86_400.0, "Seconds after which a session ends in any case.", least=1)

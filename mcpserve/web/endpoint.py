@@ -161,6 +161,8 @@ class Endpoint:
         revision = metadata.modern_revision(version)
         known = metadata.modern_metadata(revision, message.params, facts.mirrored)
         check_method(facts.mirrored, message.method)
+        if not facts.accept.sse and self.dispatcher.streams(message.method):
+            raise Refusal(406, f"The Accept header must take text/event-stream: {message.method} answers with a stream")
         writer = ResponseWriter(request, facts.accept, self.turns)
         exchange = Exchange(message, revision, writer)
         writer.listener = exchange

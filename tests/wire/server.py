@@ -22,6 +22,8 @@ from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.publisher import Publisher
+from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tools import Tools
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
@@ -68,6 +70,7 @@ class Limits:
     stream: StreamLimits = attrs.field(factory=StreamLimits)
     sessions: SessionLimits = attrs.field(factory=SessionLimits)
     calls: CallLimits = attrs.field(factory=CallLimits)
+    subscriptions: SubscriptionLimits = attrs.field(factory=SubscriptionLimits)
     page_size: int = 250
 
 
@@ -90,10 +93,13 @@ class Server:
         catalog = Catalog([build(function, "test") for function in functions], page_size=limits.page_size)
         self.calls = Calls(runtime, limits.calls)
         self.tools = Tools(catalog, envelope, self.calls)
-        dispatcher = Dispatcher([self.tools], envelope, "Be kind.")
+        features = [self.tools]
+        self.publisher = Publisher(lambda f: self.clock.callLater(0, f))
+        self.subscriptions = Subscriptions(self.publisher, envelope, features, limits.subscriptions)
+        dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions)
-        face = SessionFace(dispatcher, self.sessions, self.turns) if legacy else None
+        face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions) if legacy else None
         endpoint = Endpoint(dispatcher, origins or Origins(), self.turns, face)
         self.site = McpSite(RoutedResource(endpoint.app), clock=self.clock, limits=limits.http, refusal=site_refusal)
         self.site.startFactory()

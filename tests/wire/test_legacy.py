@@ -31,7 +31,7 @@ def test_F1_initialize(version: str) -> None:
         assert peer.json["id"] == 0
         assert peer.result == {
             "protocolVersion": version,
-            "capabilities": {"tools": {}, "logging": {}},
+            "capabilities": {"tools": {"listChanged": True}, "logging": {}},
             "serverInfo": {"name": "tested", "version": "1"},
             "instructions": "Be kind.",
         }

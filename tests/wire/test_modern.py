@@ -138,7 +138,6 @@ def test_D8_case_of_the_header_name(name: str) -> None:
         "prompts/get",
         "prompts/list",
         "completion/complete",
-        "subscriptions/listen",
         "notifications/cancelled",
         "Tools/list",
     ],
@@ -356,7 +355,7 @@ def test_D31_discover() -> None:
     result = Server().modern("server/discover").result
     assert result == {
         "supportedVersions": [MODERN],
-        "capabilities": {"tools": {}, "logging": {}},
+        "capabilities": {"tools": {"listChanged": True}, "logging": {}},
         "instructions": "Be kind.",
         "ttlMs": result["ttlMs"],
         "cacheScope": "public",
