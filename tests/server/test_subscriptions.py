@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -25,10 +25,11 @@ from mcpserve.protocol.notices import (
 from mcpserve.protocol.revisions import LEGACY, V2025_11_25, V2026_07_28, Revision
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
-from mcpserve.server.dispatch import Dispatcher, Method
+from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.watching import Watch
+from tests.offered import Offered
 from tests.recording import RecordingCarrier
 
 ID = "io.modelcontextprotocol/subscriptionId"
@@ -40,19 +41,6 @@ EVERYTHING = {
     "resourcesListChanged": True,
     "resourceSubscriptions": ["a:"],
 }
-
-
-class Offered:
-    """A feature that only declares."""
-
-    methods: Mapping[str, Method] = {}
-
-    def __init__(self, *names: str) -> None:
-        self.names = names
-
-    def capabilities(self, revision: Revision) -> Mapping[str, Any]:
-        """See `Feature`."""
-        return {name: {"own": 1} for name in self.names}
 
 
 class Listening:

@@ -18,10 +18,11 @@ from mcpserve.features.tool import build
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.sessions import SessionLimits, Sessions
 from mcpserve.policy.origins import Origins
+from mcpserve.protocol.notices import Notice
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
-from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.dispatch import Dispatcher, Feature
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tools import Tools
@@ -81,10 +82,16 @@ class Server:
         limits: All limits.
         origins: Who is let in.
         legacy: Whether the revisions with a handshake are served.
+        features: What else is served.
     """
 
     def __init__(
-        self, *functions: Any, limits: Limits = Limits(), origins: Origins | None = None, legacy: bool = True
+        self,
+        *functions: Any,
+        limits: Limits = Limits(),
+        origins: Origins | None = None,
+        legacy: bool = True,
+        features: Sequence[Feature] = (),
     ) -> None:
         self.clock = Clock()
         self.wheel = TimingWheel(self.clock)
@@ -93,7 +100,7 @@ class Server:
         catalog = Catalog([build(function, "test") for function in functions], page_size=limits.page_size)
         self.calls = Calls(runtime, limits.calls)
         self.tools = Tools(catalog, envelope, self.calls)
-        features = [self.tools]
+        features = [self.tools, *features]
         self.publisher = Publisher(lambda f: self.clock.callLater(0, f))
         self.subscriptions = Subscriptions(self.publisher, envelope, features, limits.subscriptions)
         dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
@@ -173,6 +180,16 @@ class Server:
         """Call a tool, modern."""
         meta = {**({} if token is None else {"progressToken": token}), **more.pop("meta", {})}
         return self.modern("tools/call", call_params(tool, arguments), meta=meta, **more)
+
+    def listen(self, notifications: Any, **more: Any) -> Peer:
+        """Ask to listen for these notifications, modern."""
+        return self.modern("subscriptions/listen", {"notifications": notifications}, **more)
+
+    def tell(self, *notices: Notice) -> None:
+        """Publish, and let the reactor turn."""
+        for notice in notices:
+            self.publisher.publish(notice)
+        self.turn()
 
     def initialize(self, version: str = LATEST_LEGACY, headers: Headers = NOTHING, **params: Any) -> Peer:
         """Ask for a session."""
