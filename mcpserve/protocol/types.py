@@ -1,7 +1,7 @@
-"""The values that tools and clients exchange: content blocks, results, and what describes a tool.
+"""The values that servers and clients exchange: content blocks, results, and what describes all that is served.
 
-They are plain frozen values with Python names; `wire` knows their names and shapes on the wire.
-Spec: schema, ContentBlock, CallToolResult, Tool, ToolAnnotations, Icon, Implementation.
+They are plain frozen values with Python names; `wire` and `offers` know their names and shapes on the wire.
+Spec: schema, ContentBlock, CallToolResult, Tool, Prompt, Resource, CompleteResult, Icon, Implementation.
 """
 
 from __future__ import annotations
@@ -101,6 +101,23 @@ class EmbeddedResource:
     meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
 
 
+@attrs.frozen
+class Contents:
+    """What a resource holds, or a part of it: text as `str`, or a blob as `bytes` (base64 on the wire).
+
+    Args:
+        contents: The text or the bytes.
+        uri: Its URI; by default the one that was asked for.
+        mime_type: Its MIME type; by default what the resource says.
+        meta: Its `_meta`.
+    """
+
+    contents: str | bytes
+    uri: str | None = attrs.field(default=None, kw_only=True)
+    mime_type: str | None = attrs.field(default=None, kw_only=True)
+    meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+
+
 Content = Text | Image | Audio | ResourceLink | EmbeddedResource
 CONTENT_TYPES = (Text, Image, Audio, ResourceLink, EmbeddedResource)
 
@@ -170,3 +187,72 @@ class ToolDefinition:
     annotations: ToolAnnotations = ToolAnnotations()
     icons: Sequence[Icon] = ()
     meta: Mapping[str, Any] | None = None
+
+
+Role = Literal["user", "assistant"]
+ROLES: tuple[Role, ...] = ("user", "assistant")
+
+
+@attrs.frozen
+class Message:
+    """A message of a prompt: a text or a content block, and who says it. Spec: schema, PromptMessage."""
+
+    content: Content | str
+    role: Role = "user"
+
+
+@attrs.frozen(kw_only=True)
+class PromptArgument:
+    """What prompts/list says of an argument. Spec: schema, PromptArgument."""
+
+    name: str
+    title: str | None = None
+    description: str | None = None
+    required: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class PromptDefinition:
+    """What prompts/list says of a prompt. Spec: schema, Prompt."""
+
+    name: str
+    title: str | None = None
+    description: str | None = None
+    arguments: Sequence[PromptArgument] = ()
+    icons: Sequence[Icon] = ()
+    meta: Mapping[str, Any] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ResourceDefinition:
+    """What resources/list says of a resource, or resources/templates/list of a template: there `uri` is the template.
+
+    Spec: schema, Resource, ResourceTemplate.
+    """
+
+    uri: str
+    name: str
+    title: str | None = None
+    description: str | None = None
+    mime_type: str | None = None
+    annotations: Annotations | None = None
+    icons: Sequence[Icon] = ()
+    size: int | None = None
+    meta: Mapping[str, Any] | None = None
+
+
+@attrs.frozen
+class Completion:
+    """Suggestions for the value of an argument, the best first.
+
+    Args:
+        values: The suggestions; the client gets the first 100.
+        total: How many there are in all; by default as many as `values` has.
+        has_more: Whether there are more than the client gets; by default found out from the others.
+
+    Spec: schema, CompleteResult.
+    """
+
+    values: Sequence[str]
+    total: int | None = attrs.field(default=None, kw_only=True)
+    has_more: bool | None = attrs.field(default=None, kw_only=True)

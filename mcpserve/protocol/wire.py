@@ -1,5 +1,7 @@
 """How our values look on the wire: every camelCase name and every shape that depends on the revision is here.
 
+Those of prompts, resources and completions stand in `offers`.
+
 Spec: schema (each revision).
 """
 
@@ -61,11 +63,11 @@ def content(block: Content, revision: Revision) -> Object:
     if isinstance(block, Text):
         shape: Object = {"type": "text", "text": block.text}
     elif isinstance(block, Image):
-        shape = {"type": "image", "data": _base64(block.data), "mimeType": block.mime_type}
+        shape = {"type": "image", "data": base64_text(block.data), "mimeType": block.mime_type}
     elif isinstance(block, Audio):
         if not revision.audio:
             return {"type": "text", "text": f"[audio, {block.mime_type}, {len(block.data)} bytes]"}
-        shape = {"type": "audio", "data": _base64(block.data), "mimeType": block.mime_type}
+        shape = {"type": "audio", "data": base64_text(block.data), "mimeType": block.mime_type}
     elif isinstance(block, EmbeddedResource):
         shape = {"type": "resource", "resource": _resource_contents(block)}
     else:
@@ -73,7 +75,7 @@ def content(block: Content, revision: Revision) -> Object:
             return {"type": "text", "text": f"{block.title or block.name}: {block.uri}"}
         shape = _resource_link(block)
     if block.annotations is not None:
-        shape["annotations"] = _annotations(block.annotations)
+        shape["annotations"] = annotations_shape(block.annotations)
     if block.meta is not None:
         shape["_meta"] = dict(block.meta)
     return shape
@@ -141,6 +143,20 @@ def log_message(level: str, data: Any, logger: str | None) -> bytes:
     return orjson.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
 
 
+def base64_text(data: bytes) -> str:
+    """A blob, as JSON carries it."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def annotations_shape(value: Annotations) -> Object:
+    """`Annotations`."""
+    return present(
+        audience=list(value.audience) if value.audience is not None else None,
+        priority=value.priority,
+        lastModified=value.last_modified,
+    )
+
+
 class Envelope:
     """What a revision adds to every result: `resultType` and the server's name in 2026-07-28, nothing before.
 
@@ -186,24 +202,12 @@ def _carries(revision: Revision, is_object: bool) -> bool:
     return revision.structured_content and (is_object or revision.modern)
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _annotations(value: Annotations) -> Object:
-    return present(
-        audience=list(value.audience) if value.audience is not None else None,
-        priority=value.priority,
-        lastModified=value.last_modified,
-    )
-
-
 def _resource_contents(block: EmbeddedResource) -> Object:
     shape = present(uri=block.uri, mimeType=block.mime_type)
     if isinstance(block.contents, str):
         shape["text"] = block.contents
     else:
-        shape["blob"] = _base64(block.contents)
+        shape["blob"] = base64_text(block.contents)
     return shape
 
 
