@@ -6,19 +6,25 @@ plugin is loaded, and refuses what does not fit with a sentence that names the f
 
 from __future__ import annotations
 
-import inspect
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from types import UnionType
 from typing import Any, Literal, TypeVar, overload
 
 import attrs
-import orjson
 
 from mcpserve.errors import PluginError
 from mcpserve.features.arguments import Signature, read_signature
-from mcpserve.features.call import Call, Stream
+from mcpserve.features.call import Stream
+from mcpserve.features.declaring import (
+    INJECTED,
+    building,
+    check_name,
+    check_running,
+    check_shown,
+    function_name,
+    injection,
+    needs_call,
+    title_of,
+)
 from mcpserve.features.validation import Validator
 from mcpserve.protocol import wire
 from mcpserve.protocol.mirroring import MirroredParameter, mirrored_parameters
@@ -27,10 +33,6 @@ from mcpserve.protocol.types import Icon, ToolAnnotations, ToolDefinition
 
 F = TypeVar("F", bound=Callable[..., Any])
 MARK = "__mcpserve_tool__"
-INJECTED: frozenset[type] = frozenset({Call, Stream})
-
-# Spec: Tools, Tool Names: 1 to 128 characters of A-Z, a-z, 0-9, underscore, hyphen and dot.
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 @attrs.frozen(kw_only=True)
@@ -168,9 +170,12 @@ def build(function: Callable[..., Any], origin: str) -> Tool:
         PluginError: It does not fit; the message says what to change.
     """
     options: ToolOptions = getattr(function, MARK)
-    name = options.name or str(getattr(function, "__name__", type(function).__name__))
-    try:
-        _check_options(name, function, options)
+    name = options.name or function_name(function)
+    with building("tool", name, origin):
+        check_name(name)
+        check_running("tool", function, options)
+        if options.on_disconnect not in ("cancel", "finish"):
+            raise PluginError("on_disconnect is 'cancel' or 'finish'")
         signature = read_signature(
             function,
             injected=INJECTED,
@@ -178,20 +183,16 @@ def build(function: Callable[..., Any], origin: str) -> Tool:
             output_schema=options.output_schema,
         )
         return _assemble(name, function, signature, options, origin)
-    except (PluginError, ValueError) as error:
-        raise PluginError(f"{origin}: tool {name!r}: {error}") from error
-    except Exception as error:
-        raise PluginError(f"{origin}: tool {name!r}: {type(error).__name__}: {error}") from error
 
 
 def _assemble(name: str, function: Callable[..., Any], signature: Signature, options: ToolOptions, origin: str) -> Tool:
-    parameter, marker = _injection(signature)
+    parameter, marker = injection(signature)
     if marker is Stream and options.thread:
         raise PluginError("a function in a thread can't take over the response; take a Call, or drop thread=True")
     output = signature.output_schema
     definition = ToolDefinition(
         name=name,
-        title=options.title or _title(name),
+        title=options.title or title_of(name),
         description=options.description or signature.description,
         input_schema=signature.input_schema,
         output_schema=output,
@@ -199,7 +200,7 @@ def _assemble(name: str, function: Callable[..., Any], signature: Signature, opt
         icons=options.icons,
         meta=options.meta,
     )
-    _check_definition(definition)
+    check_shown(options.icons, options.meta, lambda: wire.tool(definition, V2026_07_28))
     return Tool(
         definition=definition,
         function=function,
@@ -210,58 +211,9 @@ def _assemble(name: str, function: Callable[..., Any], signature: Signature, opt
         mirrored=mirrored_parameters(signature.input_schema),
         call_parameter=parameter,
         takes_over=marker is Stream,
-        plain=parameter is None and not _needs_call(function, options),
+        plain=parameter is None and not needs_call(function, options),
         origin=origin,
     )
-
-
-def _check_options(name: object, function: Callable[..., Any], options: ToolOptions) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise PluginError("a name has 1 to 128 characters of A-Z, a-z, 0-9, '_', '-' and '.'")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise PluginError("a generator is no tool; take a Call and report with progress, and return the result")
-    if options.thread and inspect.iscoroutinefunction(function):
-        raise PluginError("thread=True is for sync functions; an async function does not block")
-    if options.timeout is not None and not (_is(options.timeout, int | float) and 0 < options.timeout < math.inf):
-        raise PluginError("timeout is a number of seconds above 0")
-    if options.max_concurrent is not None and not (_is(options.max_concurrent, int) and options.max_concurrent > 0):
-        raise PluginError("max_concurrent is a whole number of at least 1")
-    if options.on_disconnect not in ("cancel", "finish"):
-        raise PluginError("on_disconnect is 'cancel' or 'finish'")
-
-
-def _is(value: object, kind: type | UnionType) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _check_definition(definition: ToolDefinition) -> None:
-    """Find out now what can't be written as JSON: later it would spoil the list of all tools."""
-    if not all(isinstance(icon, Icon) for icon in definition.icons):
-        raise PluginError("icons is a list of mcpserve.Icon")
-    if not isinstance(definition.meta, Mapping | None):
-        raise PluginError("meta is a dict")
-    try:
-        orjson.dumps(wire.tool(definition, V2026_07_28))
-    except TypeError as error:
-        raise PluginError(f"its definition can't be written as JSON: {error}") from error
-
-
-def _injection(signature: Signature) -> tuple[str | None, type | None]:
-    if len(signature.injected) > 1:
-        raise PluginError("a function takes one Call or one Stream, not several")
-    for parameter, marker in signature.injected.items():
-        return parameter, marker
-    return None, None
-
-
-def _needs_call(function: Callable[..., Any], options: ToolOptions) -> bool:
-    limited = options.timeout is not None or options.max_concurrent is not None
-    return options.thread or limited or inspect.iscoroutinefunction(function)
-
-
-def _title(name: str) -> str:
-    words = re.sub(r"[_.-]+", " ", name).strip()
-    return words[:1].upper() + words[1:]
 
 
 def _annotations(options: ToolOptions) -> ToolAnnotations:
