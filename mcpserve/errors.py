@@ -16,6 +16,7 @@
         ├── InternalError               -32603
         ├── HeaderMismatch              -32020
         ├── MissingCapability           -32021
+        ├── UrlElicitationRequired      -32042, of 2025-11-25 alone
         ├── UnsupportedVersion          -32022
         └── Refusal                     HTTP refusals before the body: 403, 405, 406, 413, 415, 421, 429, 503
 
@@ -56,6 +57,46 @@ class NotFound(ToolError):
 
     def __init__(self, message: str = "Resource not found") -> None:
         super().__init__(message)
+
+
+class AskError(ToolError):
+    """The client was to be asked for something, and there is no answer: it can't be asked, refused, or talked nonsense.
+
+    Who does not catch it fails with its text.
+    """
+
+
+class Undeclared(AskError):
+    """The client did not declare that it can be asked for this; nothing was sent.
+
+    Args:
+        required: The missing capabilities in the shape of `ClientCapabilities`, such as `{"sampling": {}}`.
+    """
+
+    def __init__(self, required: Mapping[str, Any]) -> None:
+        super().__init__(f"This client can't be asked: it does not declare {_paths(required)}")
+        self.required = dict(required)
+
+
+class UrlRequired(AskError):
+    """The user has to visit a page before this can be done: raise it where the work can't go on without.
+
+    The client is told of the page, and may call again later. In 2026-07-28 it is asked in URL mode, in 2025-11-25 told
+    by the error -32042; in older revisions, or if it can't show pages, the model reads the message and the URL.
+
+    Args:
+        message: Why the user should visit it.
+        url: The page. Nothing in it may be secret, nor let its reader in somewhere.
+        id: Names this visit in 2025-11-25; by default a random one.
+
+    Spec: 2025-11-25, Elicitation, URL Elicitation Required Error.
+    """
+
+    def __init__(self, message: str, url: str, id: str | None = None) -> None:
+        super().__init__(f"{message} {url}")
+        self.message = message
+        self.url = url
+        self.id = id
 
 
 class PluginError(McpserveError):
@@ -184,6 +225,19 @@ class MissingCapability(ProtocolError):
         )
 
 
+class UrlElicitationRequired(ProtocolError):
+    """The user has to visit pages before the request can be processed.
+
+    Args:
+        elicitations: What would be asked in URL mode, each with an id.
+    """
+
+    code = -32042
+
+    def __init__(self, elicitations: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__("This request requires more information.", {"elicitations": list(elicitations)})
+
+
 class UnsupportedVersion(ProtocolError):
     """The request asks for a protocol revision that is not served here."""
 
@@ -213,3 +267,8 @@ class Refusal(ProtocolError):
         super().__init__(message, data)
         self.status = self.legacy_status = status
         self.headers = dict(headers or {})
+
+
+def _paths(required: Mapping[str, Any]) -> str:
+    """Spell capabilities as paths: `elicitation.url, roots`."""
+    return ", ".join(".".join([name, *inner]) for name, inner in sorted(required.items()))

@@ -1,25 +1,27 @@
 """One request and its reply, as a state table without I/O.
 
-    state       notify        succeed/fail    withdraw      lost          carried
+    state       notify, ask   succeed/fail    withdraw      lost          carried
     OPEN        → STREAMING   → REPLIED       → WITHDRAWN   → LOST        nothing yet
-    STREAMING   (stays)       → REPLIED       → WITHDRAWN   → LOST        notifications
+    STREAMING   (stays)       → REPLIED       → WITHDRAWN   → LOST        notifications, questions
     REPLIED     dropped       dropped         dropped       dropped       the reply, once
     WITHDRAWN   dropped       dropped         dropped       dropped       nothing more
     LOST        dropped       dropped         dropped       dropped       nothing more
 
-So there is never a second reply, and never a notification after the reply ("Progress notifications MUST stop after
-completion"). A *carrier* brings the messages to the client: an HTTP response, a resumable legacy stream, a test. An
-*owner*, the work behind the request, is told what becomes of the way to the client.
+So there is never a second reply, and never a notification or a question after the reply ("Progress notifications MUST
+stop after completion"). A *carrier* brings the messages to the client: an HTTP response, a resumable legacy stream, a
+test. An *owner*, the work behind the request, is told what becomes of the way to the client.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
-from mcpserve.errors import ProtocolError
+from mcpserve.errors import AskError, ProtocolError
 from mcpserve.protocol import jsonrpc
-from mcpserve.protocol.jsonrpc import Request
+from mcpserve.protocol.inputs import InputRequest
+from mcpserve.protocol.jsonrpc import Request, Response
 from mcpserve.protocol.revisions import Revision
 
 
@@ -49,6 +51,25 @@ class Carrier(Protocol):
 
     def end(self) -> None:
         """End without a reply."""
+
+
+@runtime_checkable
+class Asker(Protocol):
+    """A carrier that can also bring questions to the client while the work goes on, and the answers back."""
+
+    def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[], object]:
+        """Carry a question.
+
+        Args:
+            question: What is asked.
+            answered: Called with the answer, once at the most.
+
+        Returns:
+            What forgets the question: `answered` is not called then any more.
+
+        Raises:
+            AskError: This client can't be asked.
+        """
 
 
 class Owner(Protocol):
@@ -100,6 +121,23 @@ class Exchange:
         elif self.state is not State.STREAMING:
             return
         self.carrier.notify(message, replaceable)
+
+    @property
+    def can_ask(self) -> bool:
+        """True when the carrier brings questions to the client while the work goes on."""
+        return isinstance(self.carrier, Asker)
+
+    def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[], object]:
+        """Ask something before the reply; see `Asker.ask`.
+
+        Raises:
+            AskError: The client can't be asked, or nothing more can be said.
+        """
+        if not (self.live and isinstance(self.carrier, Asker)):
+            raise AskError("This client can't be asked: its transport takes nothing but the reply")
+        forget = self.carrier.ask(question, answered)
+        self.state = State.STREAMING
+        return forget
 
     def succeed(self, result: object) -> None:
         """Reply with a result (JSON values, `orjson.Fragment`s within)."""

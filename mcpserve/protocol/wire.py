@@ -181,6 +181,10 @@ class Envelope:
             result["resultType"] = "complete"
         return result
 
+    def input_required(self, result: Object) -> Object:
+        """The complete form of an `InputRequiredResult`. Spec: 2026-07-28, Multi Round-Trip Requests."""
+        return {**result, "_meta": self._encoded_meta, "resultType": "input_required"}
+
     def cacheable(self, result: Object, revision: Revision, *, ttl_ms: int, scope: str) -> Object:
         """The complete form of a cacheable result. Spec: Caching."""
         if revision.modern:
