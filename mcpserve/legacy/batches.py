@@ -16,6 +16,9 @@ from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.types import RequestId
 from mcpserve.web.response import JSON_HEADERS, ResponseWriter
 
+MOST_ELEMENTS = 1000
+"""Of a batch: an element of two bytes may cost an answer of a hundred."""
+
 
 class BatchReply:
     """The replies to one batch. Implements `web.response.Listener`.

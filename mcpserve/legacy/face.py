@@ -10,7 +10,7 @@ from typing import Any
 
 from mcpserve.errors import InvalidRequest, ProtocolError, Refusal
 from mcpserve.features.call import Caller
-from mcpserve.legacy.batches import BatchReply
+from mcpserve.legacy.batches import MOST_ELEMENTS, BatchReply
 from mcpserve.legacy.handshake import Handshake, agree, metadata_of
 from mcpserve.legacy.sessions import Session, Sessions
 from mcpserve.protocol import jsonrpc
@@ -21,9 +21,6 @@ from mcpserve.server.subscriptions import Subscriptions
 from mcpserve.web.facts import Facts
 from mcpserve.web.request import McpRequest
 from mcpserve.web.response import ResponseWriter, Turns
-
-MOST_ELEMENTS = 1000
-"""Of a batch: an element of two bytes may cost an answer of a hundred."""
 
 
 class SessionFace:

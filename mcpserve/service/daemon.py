@@ -22,6 +22,7 @@ from mcpserve.service.greeting import greeting
 from mcpserve.service.listening import listen
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
+from mcpserve.service.signals import on_stop
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
@@ -114,14 +115,9 @@ class Daemon(Service):
         print(greeting(self._settings.listen, self._ports, self.offer.tools.catalog), file=sys.__stdout__, flush=True)
 
     def _take_signals(self) -> None:
-        """Twisted ends by the signal itself after an orderly stop; a daemon that was asked to stop exits with 0."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop)
+        on_stop(self._reactor, self._stop_or_hurry)
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, self._on_hangup)
-
-    def _on_stop(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self._stop_or_hurry)
 
     def _on_hangup(self, number: int, frame: object) -> None:
         self._reactor.callFromThread(self.offer.reload)

@@ -42,9 +42,13 @@ class SettingOptions(UsageOptions):
             given = {name: checked(name, value, COMMAND_LINE) for name, value in self._given()}
             self.settings = Settings(**self.usual | values | given | absolute(given, Path.cwd()))
             if self["check"]:
-                raise SystemExit(report(self.settings, sys.stdout))
+                raise SystemExit(self.report())
         except ConfigurationError as error:
             refuse(str(error))
+
+    def report(self) -> int:
+        """Say what would be served, and return the exit status."""
+        return report(self.settings, sys.stdout)
 
     def _given(self) -> list[tuple[str, Any]]:
         given: list[tuple[str, Any]] = list(self._lists.items())

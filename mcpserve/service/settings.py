@@ -66,6 +66,23 @@ class Settings:
 
 KNOWN: Mapping[str, Any] = {field.name: field for field in attrs.fields(Settings)}
 
+HTTP_ONLY = frozenset(
+    {
+        "listen",
+        "allow_hosts",
+        "allow_origins",
+        "keep_alive",
+        "header_timeout",
+        "body_timeout",
+        "idle_timeout",
+        "max_sessions",
+        "session_idle",
+        "session_lifetime",
+        "resume_grace",
+    }
+)
+"""Settings that mean nothing where one client is connected by pipes."""
+
 
 def read_file(path: Path) -> dict[str, Any]:
     """Read a configuration file.

@@ -1,0 +1,82 @@
+"""`python -m mcpserve`: the commands, and what each takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+import attrs
+from twisted.internet import reactor
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.service import stdio
+from mcpserve.service.options import FIELDS, SettingOptions, refuse, taking
+from mcpserve.service.plugins import load, report
+from mcpserve.service.settings import HTTP_ONLY
+
+WRONG_USAGE = 64
+
+DRAIN = 1.0
+"""Seconds that calls have after the end of input: hosts wait for two, then they send SIGTERM."""
+
+
+@taking([field for field in FIELDS if field.name not in HTTP_ONLY], drain=DRAIN)
+class StdioOptions(SettingOptions):
+    """The options of `stdio`."""
+
+    synopsis = "Usage: python -m mcpserve stdio [options]"
+    longdesc = (
+        "Serves MCP tools to the program that started this one, over standard input and output, in all protocol "
+        "revisions. Ends at the end of input. What only concerns HTTP may stand in the configuration file."
+    )
+
+    def report(self) -> int:
+        """Say what would be served; nothing is listened on."""
+        return report(attrs.evolve(self.settings, listen=()), sys.stdout)
+
+
+class Commands(UsageOptions):
+    """The commands that there are."""
+
+    synopsis = "Usage: python -m mcpserve COMMAND [options]"
+    longdesc = "The server over HTTP is `twist mcpserve` or `twistd mcpserve`."
+    subCommands: ClassVar[list[Any]] = [
+        ["stdio", None, StdioOptions, "Serve over standard input and output, as a child of an MCP host."],
+    ]
+
+    def opt_version(self) -> None:
+        """Print the version of mcpserve, and exit."""
+        print(version("mcpserve"))
+        raise SystemExit
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Carry a command out.
+
+    Args:
+        words: The command line without the program's name; that of the process by default.
+    """
+    commands: Any = Commands()  # type: ignore[no-untyped-call]
+    try:
+        commands.parseOptions(None if words is None else list(words))
+        if commands.subCommand is None:
+            raise UsageError("a command is missing; --help lists them")
+    except UsageError as error:
+        print(f"mcpserve: {error}", file=sys.stderr)
+        raise SystemExit(WRONG_USAGE) from None
+    serve_stdio(commands.subOptions)
+
+
+def serve_stdio(options: StdioOptions) -> None:
+    """Serve over standard input and output. From here on, nobody else writes to standard output: no plugin does."""
+    descriptors = stdio.claim_descriptors()
+    stdio.log_to_stderr()
+    try:
+        catalog = load(options.settings)
+    except (ConfigurationError, PluginError) as error:
+        refuse(str(error))
+    stdio.run(reactor, options.settings, catalog, descriptors)
