@@ -37,6 +37,7 @@ class Cause(enum.Enum):
     TIMED_OUT = "the tool's time is up"
     SHUTDOWN = "the server is shutting down"
     OVERRUN = "the client reads too slowly"
+    EXPIRED = "the task's time to live is over"
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +64,9 @@ class Outcome(Protocol):
 
     def fail(self, error: BaseException) -> None:
         """End with an error."""
+
+    def start_task(self) -> Deferred[None]:
+        """Answer the request with a task, and go on with the work; see `Call.start_task`."""
 
 
 _LIMIT = 1e308
@@ -214,6 +218,21 @@ class Call:
             self._exchange.notify(wire.log_message(level, data, logger))
         return self._turn()
 
+    # --- to go on without the request
+
+    def start_task(self) -> Deferred[None]:
+        """Answer the request with a task now; the work goes on, and its client comes back for the outcome.
+
+        For tools with `defer_task=True`; other ones that may be tasks are tasks from the start. It does nothing when
+        the call is a task already, or when the client does not know tasks.
+
+        Fires: with None, when the client was told.
+
+        Raises:
+            ToolError: The Deferred fails with it when there is no room for one more task.
+        """
+        return self._outcome.start_task()
+
     # --- time that belongs to the call
 
     def sleep(self, seconds: float) -> Deferred[None]:
@@ -267,6 +286,13 @@ class Call:
             self._cancel_calls += (f,)
 
     # --- what runs the call says this to it
+
+    def move(self, exchange: Exchange, metadata: RequestMetadata) -> None:
+        """The call has become a task: from now on what it says goes there."""
+        self._exchange = exchange
+        self._metadata = metadata
+        if self.paused:
+            self.resume()
 
     def pause(self) -> None:
         """The reader is behind."""

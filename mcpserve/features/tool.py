@@ -54,6 +54,8 @@ class ToolOptions:
     timeout: float | None = None
     on_disconnect: Literal["cancel", "finish"] = "cancel"
     max_concurrent: int | None = None
+    task: Literal["never", "optional", "required"] = "never"
+    defer_task: bool = False
     enabled: bool = True
 
 
@@ -120,6 +122,8 @@ def tool(
     timeout: float | None = None,
     on_disconnect: Literal["cancel", "finish"] = "cancel",
     max_concurrent: int | None = None,
+    task: Literal["never", "optional", "required"] = "never",
+    defer_task: bool = False,
     enabled: bool = True,
 ) -> Callable[[F], F]: ...
 
@@ -143,6 +147,9 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         timeout: Seconds until the call is cancelled and answered with an error.
         on_disconnect: Whether the call is cancelled or goes on when its client has gone.
         max_concurrent: How many calls may run at once; more are answered with an error at once.
+        task: Whether a client that knows tasks is answered with one at once, and comes back for the outcome: "optional"
+            serves other clients as well, "required" refuses them.
+        defer_task: The tool says itself when its call becomes a task, with `Call.start_task`.
         enabled: False serves it only when the operator asks for it by name.
 
     Spec: Tools, Data Types, Tool.
@@ -176,6 +183,7 @@ def build(function: Callable[..., Any], origin: str) -> Tool:
         check_running("tool", function, options)
         if options.on_disconnect not in ("cancel", "finish"):
             raise PluginError("on_disconnect is 'cancel' or 'finish'")
+        _check_task(options)
         signature = read_signature(
             function,
             injected=INJECTED,
@@ -211,9 +219,16 @@ def _assemble(name: str, function: Callable[..., Any], signature: Signature, opt
         mirrored=mirrored_parameters(signature.input_schema),
         call_parameter=parameter,
         takes_over=marker is Stream,
-        plain=parameter is None and not needs_call(function, options),
+        plain=parameter is None and options.task == "never" and not needs_call(function, options),
         origin=origin,
     )
+
+
+def _check_task(options: ToolOptions) -> None:
+    if options.task not in ("never", "optional", "required"):
+        raise PluginError("task is 'never', 'optional' or 'required'")
+    if options.defer_task and (options.task == "never" or options.thread):
+        raise PluginError("defer_task is for a tool that may be a task and does not run in a thread")
 
 
 def _annotations(options: ToolOptions) -> ToolAnnotations:

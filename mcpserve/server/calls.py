@@ -12,7 +12,7 @@ from mcpserve.features.awaiting import abandon, is_awaitable
 from mcpserve.features.call import Caller, Cause, Runtime
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
-from mcpserve.server.running import Answers, Running, Served, fail
+from mcpserve.server.running import Answers, Running, Served, TaskOffer, fail
 
 
 @attrs.frozen(kw_only=True)
@@ -61,14 +61,24 @@ class Runner:
         exchange: Exchange,
         metadata: RequestMetadata,
         caller: Caller,
+        offer: TaskOffer | None = None,
     ) -> None:
-        """Call a function with arguments that were found valid, and answer now or later, through the exchange."""
+        """Call a function with arguments that were found valid, and answer now or later, through the exchange.
+
+        Args:
+            served: The function.
+            arguments: Its arguments.
+            exchange: Where it is answered.
+            metadata: What is known of the request.
+            caller: Who calls.
+            offer: The task that the call may become.
+        """
         if served.plain:
             self._answer(served, arguments, exchange)
             return
         running = self._admit(served, exchange)
         if running is not None:
-            running.start(arguments, metadata, caller, self._calls.runtime)
+            running.start(arguments, metadata, caller, self._calls.runtime, offer)
 
     def _answer(self, served: Served, arguments: Mapping[str, Any], exchange: Exchange) -> None:
         """The short way for a plain function: no call object is made."""

@@ -9,6 +9,7 @@
     its time is up                cancelled, a refusal
     the reader is too far behind  cancelled, no reply (the stream is cut)
     the server stops              cancelled, an error
+    it becomes a task             the request is answered, and the call goes on; its client is the task now
 
 What a value and a refusal look like depends on what is called, a tool, a prompt or a resource: its `Answers` say it.
 
@@ -25,7 +26,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -102,6 +103,20 @@ class Answers(Protocol):
         """Reply that the work was not done; the error's text is for the client."""
 
 
+class TaskOffer(Protocol):
+    """A task that a call may become.
+
+    Attributes:
+        at_once: True when the work begins as a task, False when its author says when.
+    """
+
+    @property
+    def at_once(self) -> bool: ...
+
+    def begin(self, running: Running) -> Deferred[None]:
+        """Make the call a task. Fires when that is done; then `Running.move` was called."""
+
+
 class Running:
     """One running call: the owner of its exchange, and the outcome of its `Call`.
 
@@ -116,6 +131,7 @@ class Running:
         "_answers",
         "_coroutine",
         "_deadline",
+        "_offer",
         "_on_end",
         "_work",
         "call",
@@ -135,12 +151,28 @@ class Running:
         self.call: Call | None = None
         self._answers = answers
         self._on_end = on_end
+        self._offer: TaskOffer | None = None
         self._work: Deferred[Any] | None = None
         self._coroutine: Any = None
         self._deadline: Timer | None = None
 
-    def start(self, arguments: Mapping[str, Any], metadata: RequestMetadata, caller: Caller, runtime: Runtime) -> None:
-        """Call the function with arguments that were found valid."""
+    def start(
+        self,
+        arguments: Mapping[str, Any],
+        metadata: RequestMetadata,
+        caller: Caller,
+        runtime: Runtime,
+        offer: TaskOffer | None = None,
+    ) -> None:
+        """Call the function with arguments that were found valid.
+
+        Args:
+            arguments: The arguments.
+            metadata: What is known of the request.
+            caller: Who calls.
+            runtime: What the call runs on.
+            offer: The task that the call may become.
+        """
         self.exchange.owner = self
         served = self.served
         make = Stream if served.takes_over else Call
@@ -149,12 +181,12 @@ class Running:
         )
         if served.options.timeout is not None:
             self._deadline = runtime.wheel.call_later(served.options.timeout, self.cancel, Cause.TIMED_OUT)
-        try:
-            value = self._invoke(arguments, runtime)
-        except BaseException as error:  # sys.exit() in a function is the function's failure, not the server's end
-            self.fail(error)
-            return
-        self._take(value)
+        self._offer = offer
+        if offer is None or not offer.at_once:
+            self._run(arguments, runtime)
+        else:
+            work = self._work = self.start_task()
+            work.addCallbacks(lambda _: self._run(arguments, runtime), self._raised)
 
     def adopt(self, awaitable: Any) -> None:
         """Take over a call whose function has given back something to wait for."""
@@ -181,6 +213,11 @@ class Running:
             return
         fail(self.served, error, self.exchange, self._answers)
         self._end()
+
+    def start_task(self) -> Deferred[None]:
+        """Answer the request with a task, if the call may become one and is none yet."""
+        offer, self._offer = self._offer, None
+        return succeed(None) if offer is None or self.ended else offer.begin(self)
 
     # --- Owner: what becomes of the way to the client
 
@@ -220,11 +257,38 @@ class Running:
             self._answers.refuse(late, self.exchange)
         elif cause is Cause.SHUTDOWN:
             self.exchange.fail(InternalError("The server is shutting down; call again"))
+        elif cause is Cause.EXPIRED:
+            self.exchange.fail(InternalError("The task did not end within its time to live"))
         _log.info("Call of {name} cancelled: {cause}", name=self.served.name, cause=cause.value)
         self.cause = cause
         self._end()
 
+    def move(self, exchange: Exchange, metadata: RequestMetadata) -> Exchange:
+        """Go on as a task.
+
+        Args:
+            exchange: Where the call says what it says from now on.
+            metadata: What is known of the request, as it is for a task.
+
+        Returns:
+            The exchange of the request, which is yet to be answered and does not concern the call any more.
+        """
+        request, self.exchange = self.exchange, exchange
+        request.owner, exchange.owner = None, self
+        if self.call is not None:
+            self.call.move(exchange, metadata)
+        return request
+
     # --- inside
+
+    def _run(self, arguments: Mapping[str, Any], runtime: Runtime) -> None:
+        self._work = None
+        try:
+            value = self._invoke(arguments, runtime)
+        except BaseException as error:  # sys.exit() in a function is the function's failure, not the server's end
+            self.fail(error)
+            return
+        self._take(value)
 
     def _invoke(self, arguments: Mapping[str, Any], runtime: Runtime) -> Any:
         served, call = self.served, self.call

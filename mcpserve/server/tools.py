@@ -21,6 +21,7 @@ from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import ABSENT, Result, Text
 from mcpserve.server.calls import Calls, Runner
 from mcpserve.server.dispatch import Method
+from mcpserve.server.tasks import Tasks
 
 LIST_TTL_MS = 60_000
 
@@ -32,10 +33,12 @@ class Tools:
         catalog: What is served; may be replaced at any time, running calls keep their tool.
         envelope: What the revision adds to a result.
         calls: Where calls run.
+        tasks: What calls may become; without it there are no tasks, and no client is taken to know them.
     """
 
-    def __init__(self, catalog: Catalog, envelope: wire.Envelope, calls: Calls) -> None:
+    def __init__(self, catalog: Catalog, envelope: wire.Envelope, calls: Calls, tasks: Tasks | None = None) -> None:
         self._catalog = catalog
+        self._tasks = tasks
         self._envelope = envelope
         self._answers = ToolAnswers(envelope)
         self._runner = Runner(calls, self._answers)
@@ -88,7 +91,8 @@ class Tools:
             # Tools, Error Handling: input validation errors are tool execution errors, which a model can mend.
             self._answers.refuse(ToolError("Invalid arguments: " + "; ".join(problems)), exchange)
         else:
-            self._runner.run(tool, arguments, exchange, metadata, caller)
+            offer = None if self._tasks is None else self._tasks.offer(tool, metadata, caller)
+            self._runner.run(tool, arguments, exchange, metadata, caller, offer)
 
     def _encode_page(self, cursor: str | None, revision: Revision) -> orjson.Fragment:
         page = self._catalog.page(cursor)
