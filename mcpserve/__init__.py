@@ -5,6 +5,7 @@ work takes time, raise `ToolError` where the model should know what went wrong.
 """
 
 from mcpserve.errors import McpserveError, PluginError, ToolError
+from mcpserve.features import publish
 from mcpserve.features.call import Call, Caller, Stream
 from mcpserve.features.schema import Arg
 from mcpserve.features.tool import tool
@@ -35,5 +36,6 @@ __all__ = [
     "Stream",
     "Text",
     "ToolError",
+    "publish",
     "tool",
 ]

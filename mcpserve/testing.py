@@ -14,6 +14,7 @@ is replaced by a reader that the test controls: it can stall, go on, disconnect,
 from __future__ import annotations
 
 import base64
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from mcpserve.features.tool import build
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.notices import Notice
 from mcpserve.protocol.revisions import V2026_07_28
 from mcpserve.protocol.types import (
     ABSENT,
@@ -65,6 +67,14 @@ class LogEntry:
     level: str
     data: Any
     logger: str | None
+
+
+@attrs.frozen
+class Published:
+    """One notice that something has changed: the method of its notification, and the URI of an updated resource."""
+
+    method: str
+    uri: str | None = None
 
 
 class ToolCall:
@@ -196,6 +206,17 @@ class ImmediateThreads:
         f(*args)
 
 
+@attrs.frozen
+class _Outlet:
+    """Notes what is published."""
+
+    noted: list[Published]
+
+    def publish(self, notice: Notice) -> None:
+        """See `publish.Outlet`."""
+        self.noted.append(Published(notice.method, notice.subject))
+
+
 class ToolRunner:
     """Some tools, ready to be called.
 
@@ -204,6 +225,7 @@ class ToolRunner:
 
     Attributes:
         clock: The clock that the tools live on; advance it.
+        published: What was published with `mcpserve.publish` since the runner was made, by whomever, in order.
 
     Raises:
         PluginError: One of them does not fit.
@@ -218,6 +240,10 @@ class ToolRunner:
         self._calls = Calls(runtime)
         self._dispatcher = Dispatcher([Tools(catalog, envelope, self._calls)], envelope)
         self._last_id = 0
+        self.published: list[Published] = []
+        outlet = _Outlet(self.published)
+        publish.attach(outlet)
+        weakref.finalize(self, publish.detach, outlet)
 
     def call(
         self,

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import base64
+import gc
 from typing import Any
 
 import pytest
 
-from mcpserve import Audio, Call, EmbeddedResource, Image, PluginError, ResourceLink, Stream, Text, ToolError, tool
-from mcpserve.testing import LogEntry, Progress, ToolRunner
+from mcpserve import (
+    Audio,
+    Call,
+    EmbeddedResource,
+    Image,
+    PluginError,
+    ResourceLink,
+    Stream,
+    Text,
+    ToolError,
+    publish,
+    tool,
+)
+from mcpserve.testing import LogEntry, Progress, Published, ToolRunner
 from plugins.countdown import countdown
 
 PIXEL = base64.b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAA=")
@@ -195,3 +208,39 @@ def test_a_function_that_does_not_fit() -> None:
 
     with pytest.raises(PluginError, match="timeout"):
         ToolRunner(t)
+
+
+# --- what is published
+
+
+@tool(thread=True)
+def store(name: str = "a") -> str:
+    """Keep something."""
+    publish.resource_updated(f"store://{name}")
+    publish.resources_changed()
+    return "kept"
+
+
+def test_what_was_published() -> None:
+    """Each notice as it was said, from the time when the runner was made."""
+    publish.tools_changed()
+    runner = ToolRunner(store)
+    assert runner.published == []
+    for _ in range(2):
+        runner.call("store")
+    once = [
+        Published("notifications/resources/updated", "store://a"),
+        Published("notifications/resources/list_changed"),
+    ]
+    assert runner.published == once * 2
+
+
+def test_a_runner_that_is_gone() -> None:
+    """It does not stay for what others publish."""
+    runner = ToolRunner(store)
+    published = runner.published
+    publish.tools_changed()
+    del runner
+    gc.collect()
+    publish.tools_changed()
+    assert len(published) == 1
