@@ -23,6 +23,7 @@ import orjson
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
+from mcpserve.features import publish
 from mcpserve.features.call import Caller, Cause, Runtime
 from mcpserve.features.catalog import Catalog
 from mcpserve.features.timing import TimingWheel
