@@ -13,11 +13,14 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mcpserve.errors import Refusal
+from mcpserve.features.timing import TimingWheel
+from mcpserve.legacy.requests import Requests
 from mcpserve.legacy.streams import ResumableStream, ResumeLimits
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import LogLevel, RequestId
 from mcpserve.server.watching import Watch
+from mcpserve.stores.events import EventRoom
 from mcpserve.web.response import ResponseWriter
 
 
@@ -32,6 +35,7 @@ class SessionLimits:
         streams: Streams of one session that are open or wait for their client; those that have had their reply make
             room for others.
         resume: How long and how much is kept for a client that lost its connection.
+        memory: Bytes that all streams of all sessions may keep for that.
     """
 
     count: int = 10_000
@@ -39,6 +43,7 @@ class SessionLimits:
     lifetime: float = 24 * 3600.0
     streams: int = 1000
     resume: ResumeLimits = attrs.field(factory=ResumeLimits)
+    memory: int = 256 * 1024 * 1024
 
 
 @attrs.define(eq=False)
@@ -51,11 +56,13 @@ class Session:
     capabilities: Mapping[str, Any]
     created: float
     last_used: float
-    _clock: IReactorTime
+    _wheel: TimingWheel
     _limits: SessionLimits
+    _room: EventRoom
     log_level: LogLevel = "info"
     calls: dict[RequestId, Exchange] = attrs.field(factory=dict)
     watch: Watch | None = None
+    requests: Requests = attrs.field(factory=Requests)
     _streams: dict[int, ResumableStream] = attrs.field(factory=dict)
     _standalone: ResumableStream | None = None
     _numbers: int = 0
@@ -75,8 +82,9 @@ class Session:
             self._numbers,
             self.revision,
             writer,
-            self._clock,
+            self._wheel,
             self._limits.resume,
+            self._room,
             on_replied=self._replied,
             on_discard=self._discard,
         )
@@ -143,19 +151,23 @@ class Session:
         return now - self.last_used >= self._limits.idle
 
     def _forget_one(self) -> None:
-        """Make room: the oldest stream that has had its reply is not kept for a client that may want it once more."""
-        for stream in self._streams.values():
-            if stream.finished:
-                stream.forget()
-                return
+        """Make room: the oldest stream that was delivered is not kept for a client that may want it once more.
+
+        If there is none, it is the oldest that waits for its client with a reply.
+        """
+        streams = self._streams.values()
+        delivered = next((stream for stream in streams if stream.delivered), None)
+        oldest = delivered or next((stream for stream in streams if stream.finished), None)
+        if oldest is not None:
+            oldest.forget()
 
     def _replied(self, stream: ResumableStream) -> None:
-        self.last_used = self._clock.seconds()
+        self.last_used = self._wheel.clock.seconds()
         if stream.exchange is not None:
             self.calls.pop(stream.exchange.request.id, None)
 
     def _discard(self, stream: ResumableStream) -> None:
-        self.last_used = self._clock.seconds()
+        self.last_used = self._wheel.clock.seconds()
         self._streams.pop(stream.number, None)
         if self._standalone is stream:
             self._standalone = None
@@ -167,11 +179,16 @@ class Sessions:
     Args:
         clock: For their ages; owned by the caller.
         limits: How many, and for how long.
+
+    Attributes:
+        room: What their streams share.
     """
 
     def __init__(self, clock: IReactorTime, limits: SessionLimits = SessionLimits()) -> None:
         self._clock = clock
         self._limits = limits
+        self._wheel = TimingWheel(clock)
+        self.room = EventRoom(limits.memory)
         self._sessions: dict[str, Session] = {}
         self._sweep_call: IDelayedCall | None = None
 
@@ -194,7 +211,15 @@ class Sessions:
         now = self._clock.seconds()
         # Spec: the session id "SHOULD be globally unique and cryptographically secure", in visible ASCII.
         session = Session(
-            secrets.token_urlsafe(24), revision, client_info, capabilities, now, now, self._clock, self._limits
+            secrets.token_urlsafe(24),
+            revision,
+            client_info,
+            capabilities,
+            now,
+            now,
+            self._wheel,
+            self._limits,
+            self.room,
         )
         self._sessions[session.id] = session
         if self._sweep_call is None:
@@ -233,7 +258,7 @@ class Sessions:
 
     @property
     def _sweep_interval(self) -> float:
-        return min(60.0, self._limits.idle / 2)
+        return min(60.0, self._limits.idle / 2, self._limits.resume.events.age / 4)
 
     def _sweep(self) -> None:
         self._sweep_call = self._clock.callLater(self._sweep_interval, self._sweep)
@@ -241,6 +266,7 @@ class Sessions:
 
     def _expire(self) -> None:
         now = self._clock.seconds()
+        self.room.sweep(now)
         for session in self:
             if session.expired(now):
                 self.close(session)

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from mcpserve.features.timing import Timer, TimingWheel
 from mcpserve.protocol import sse
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.revisions import Revision
-from mcpserve.stores.events import EventLimits, EventLog
+from mcpserve.stores.events import EventLimits, EventLog, EventRoom
 from mcpserve.web.response import ResponseWriter
 
 
@@ -44,10 +44,15 @@ class ResumableStream:
         number: Its number in the session; part of every event id.
         revision: What the session negotiated.
         writer: The response that it begins on.
-        clock: For the grace time.
+        wheel: For the grace time.
         limits: How long and how much is kept.
-        on_replied: Called once, when its exchange has ended.
+        room: What it shares with the streams of all sessions.
+        on_replied: Called once, when its exchange has ended; the stream lets go of it then.
         on_discard: Called once, when nobody can resume it any more.
+
+    Attributes:
+        finished: True when its exchange has ended.
+        delivered: True when it was written to its end while the client was there.
     """
 
     def __init__(
@@ -55,21 +60,23 @@ class ResumableStream:
         number: int,
         revision: Revision,
         writer: ResponseWriter,
-        clock: IReactorTime,
+        wheel: TimingWheel,
         limits: ResumeLimits,
+        room: EventRoom,
         on_replied: Callable[[ResumableStream], object],
         on_discard: Callable[[ResumableStream], object],
     ) -> None:
         self.number = number
         self.exchange: Exchange | None = None
         self.finished = False
+        self.delivered = False
         self._revision = revision
-        self._clock = clock
+        self._wheel = wheel
         self._limits = limits
-        self._log = EventLog(limits.events)
+        self._log = EventLog(limits.events, room)
         self._on_replied = on_replied
         self._on_discard = on_discard
-        self._grace: IDelayedCall | None = None
+        self._grace: Timer | None = None
         self._opened = False
         self.writer: ResponseWriter | None = None
         self._attach(writer)
@@ -93,9 +100,10 @@ class ResumableStream:
             self._discard()
             return
         event = self._keep(message)
+        self._wait()
         if writer is not None:
             self._end(writer, event)
-        self._wait()
+        self._log.end(self.forget, self.delivered)
 
     def end(self) -> None:
         """End without a reply: the call was withdrawn."""
@@ -159,8 +167,9 @@ class ResumableStream:
         self._attach(writer, number)
         writer.open(b"".join(missed))
         if self.finished:
-            self._end(writer)
             self._wait()
+            self._end(writer)
+            self._log.end(self.forget, delivered=True)
         elif not writer.behind:
             # the reader before may have been behind, and will never catch up now
             self.resume()
@@ -205,27 +214,31 @@ class ResumableStream:
     def _replied(self) -> None:
         self.finished = True
         self._on_replied(self)
+        # its request may be large, and need not be kept with the events
+        self.exchange = None
 
     def _end(self, writer: ResponseWriter, last: bytes = b"") -> None:
-        self._opened = True
+        self._opened = self.delivered = True
         self.writer = None
         writer.end(last)
 
     def _wait(self) -> None:
         if self._grace is not None:
             self._grace.cancel()
-        self._grace = self._clock.callLater(self._limits.grace, self._give_up)
+        self._grace = self._wheel.call_later(self._limits.grace, self._give_up)
 
     def _give_up(self) -> None:
         """Nobody came back in time."""
+        exchange = self.exchange
         if not self.finished:
             self._replied()
-            if self.exchange is not None:
-                self.exchange.lost()
+        if exchange is not None:
+            exchange.lost()
         self._discard()
 
     def _discard(self) -> None:
-        if self._grace is not None and self._grace.active():
+        if self._grace is not None:
             self._grace.cancel()
-        self._grace = None
+            self._grace = None
+        self._log.close()
         self._on_discard(self)

@@ -23,6 +23,7 @@ from mcpserve.service.listening import listen
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
 from mcpserve.service.signals import on_stop
+from mcpserve.stores.events import EventLimits
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
@@ -144,7 +145,11 @@ def session_limits(settings: Settings) -> SessionLimits:
         count=settings.max_sessions,
         idle=settings.session_idle,
         lifetime=settings.session_lifetime,
-        resume=ResumeLimits(grace=settings.resume_grace),
+        resume=ResumeLimits(
+            grace=settings.resume_grace,
+            events=EventLimits(count=settings.resume_events, size=settings.resume_size, age=settings.resume_age),
+        ),
+        memory=settings.resume_memory,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -12,6 +14,7 @@ from mcpserve.legacy.sessions import Session, SessionLimits, Sessions
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.revisions import LATEST_LEGACY
+from tests.legacy.reader import Reader
 
 
 class Silence:
@@ -177,3 +180,37 @@ def test_close_twice(sessions: Sessions) -> None:
     sessions.close(session)
     sessions.close(session)
     assert len(sessions) == 0
+
+
+# --- what they keep
+
+
+def answered(session: Session, reader: Any, size: int, *, lost: bool) -> None:
+    """A call that has said something of this size, and was answered; perhaps when its client had gone."""
+    stream = session.stream(reader)
+    stream.exchange = Exchange(Request(1, "tools/call", {}), session.revision, stream)
+    stream.exchange.notify(b"." * size)
+    if lost:
+        stream.lost()
+    stream.exchange.succeed({})
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_ten_thousand_sessions_that_say_much(lost: bool) -> None:
+    """What is kept for all of them together is bounded, whether or not their clients read it."""
+    limit = 16 * 1024 * 1024
+    sessions = Sessions(Clock(), SessionLimits(memory=limit))
+    clients = [begin(sessions) for _ in range(10_000)]
+    tracemalloc.start()
+    try:
+        for session in clients:
+            for _ in range(2):
+                answered(session, Reader(), 10_000, lost=lost)
+        taken, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert limit * 0.8 < sessions.room.used <= limit
+    assert taken < 1.5 * limit
+    assert most < 1.6 * limit
+    sessions.close_all()
+    assert sessions.room.used == 0

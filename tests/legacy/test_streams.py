@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
+from mcpserve.features.timing import TimingWheel
 from mcpserve.legacy.streams import ResumableStream, ResumeLimits
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.revisions import LEGACY
+from mcpserve.stores.events import EventRoom
 from mcpserve.web.facts import BOTH, Accept
 from mcpserve.web.response import ResponseWriter, Turns
 from tests.legacy.owner import Owner
@@ -32,8 +34,9 @@ class Bench:
             3,
             LEGACY[version],
             self.writer(accept),
-            self.clock,
+            TimingWheel(self.clock),
             ResumeLimits(grace=10.0, retry_ms=700),
+            EventRoom(),
             on_replied=lambda stream: self.ended.append("replied"),
             on_discard=lambda stream: self.ended.append("discarded"),
         )

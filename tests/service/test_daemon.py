@@ -233,6 +233,10 @@ def test_limits() -> None:
         session_idle=2,
         session_lifetime=3,
         resume_grace=4,
+        resume_events=41,
+        resume_size=4200,
+        resume_age=43,
+        resume_memory=440_000,
         body_limit=5000,
         header_timeout=6,
         body_timeout=7,
@@ -241,6 +245,8 @@ def test_limits() -> None:
     )
     sessions, http = session_limits(chosen), http_limits(chosen)
     assert (sessions.count, sessions.idle, sessions.lifetime, sessions.resume.grace) == (1, 2, 3, 4)
+    kept = sessions.resume.events
+    assert (kept.count, kept.size, kept.age, sessions.memory) == (41, 4200, 43, 440_000)
     assert (http.body, http.header_timeout, http.body_timeout, http.idle_timeout, http.write_stall) == (
         5000,
         6,

@@ -27,10 +27,10 @@ def last_id(peer: Peer) -> str:
     return [event.id for event in peer.events if event.id][-1]
 
 
-def keeping(*tools: object, streams: int = 1000, grace: float = 30.0, **events: int) -> Server:
+def keeping(*tools: object, streams: int = 1000, memory: int = 1_000_000, **events: int) -> Server:
     """A server that keeps so many events of a stream."""
-    resume = ResumeLimits(grace=grace, events=EventLimits(**events))
-    return Server(*tools, limits=Limits(sessions=SessionLimits(streams=streams, resume=resume)))
+    resume = ResumeLimits(events=EventLimits(**events))
+    return Server(*tools, limits=Limits(sessions=SessionLimits(streams=streams, memory=memory, resume=resume)))
 
 
 def test_F21_priming_event() -> None:
@@ -272,6 +272,16 @@ def test_F30_evicted_by_size() -> None:
     assert session.get(peer.events[-3].id).status == 200
 
 
+def test_F30_evicted_by_age() -> None:
+    """What is old is not kept for a client that has surely read it."""
+    server = keeping(steps, age=40)
+    session = server.session()
+    peer = session.call("steps", {"number": 200}, token=1)
+    server.seconds(100)
+    assert session.get(peer.events[40].id).status == 400
+    assert values(session.get(peer.events[70].id)) == list(range(71, 101))
+
+
 def test_F30_another_session() -> None:
     """The streams of one session are not there for another."""
     server = Server(steps)
@@ -302,6 +312,47 @@ def test_streams_that_were_answered_make_room() -> None:
     assert all(peer.complete for peer in peers)
     assert session.get(last_id(peers[0])).status == 400
     assert session.get(peers[-1].events[-2].id).status == 200
+
+
+def test_more_than_a_thousand_calls_within_the_grace_time() -> None:
+    """None of them is refused: those that were delivered make room, the oldest first."""
+    server = Server(burst)
+    session = server.session()
+    peers = [session.call("burst", {"number": 1}, token=1) for _ in range(1010)]
+    server.turn()
+    assert {peer.status for peer in peers} == {200}
+    assert all(peer.complete for peer in peers)
+    kept = [session.get(peer.events[0].id).status for peer in (peers[0], peers[9], peers[10], peers[-1])]
+    assert kept == [400, 400, 200, 200]
+
+
+def test_what_was_not_delivered_is_kept_longer() -> None:
+    """A reply that nobody has read yet does not make room while there is one that was delivered."""
+    server = keeping(steps, burst, streams=3)
+    session = server.session()
+    unread = session.call("steps", {"number": 2}, token=1)
+    server.seconds(1)
+    unread.drop()
+    server.seconds(2)
+    for id in range(2, 9):
+        session.call("burst", token=1, id=id)
+    server.turn()
+    assert replies(session.get(last_id(unread))) == 1
+
+
+def test_what_all_sessions_keep_together() -> None:
+    """One that says much does not take the memory of another, and is told what it has lost itself."""
+    server = keeping(steps, memory=100_000)
+    modest, loud = server.session(), server.session()
+    quiet = modest.call("steps", {"number": 50}, token=1)
+    noisy = [loud.call("steps", {"number": 50, "size": 3000}, token=1, id=id) for id in range(4)]
+    server.seconds(15)
+    for peer in (quiet, *noisy):
+        peer.drop()
+    server.seconds(15)
+    assert values(modest.get(quiet.events[0].id)) == list(range(1, 31))
+    assert {loud.get(peer.events[0].id).status for peer in noisy} == {400}
+    assert server.sessions.room.used <= 100_000
 
 
 def test_as_many_streams_as_there_may_be() -> None:
