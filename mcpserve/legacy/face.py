@@ -12,10 +12,11 @@ from mcpserve.errors import InvalidRequest, ProtocolError, Refusal
 from mcpserve.features.call import Caller
 from mcpserve.legacy.batches import MOST_ELEMENTS, BatchReply
 from mcpserve.legacy.handshake import Handshake, agree, metadata_of
+from mcpserve.legacy.requests import AskingCarrier
 from mcpserve.legacy.sessions import Session, Sessions
 from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.exchange import Exchange
-from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request
+from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request, Response
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.subscriptions import Subscriptions
 from mcpserve.web.facts import Facts
@@ -51,8 +52,7 @@ class SessionFace:
         if isinstance(message, Request):
             self._request(request, facts, caller, session, message)
         else:
-            if isinstance(message, Notification):
-                self._notification(session, message)
+            self._accept(session, message)
             request.answer(202, (), b"")
 
     def batch(self, request: McpRequest, facts: Facts, caller: Caller, batch: Batch) -> None:
@@ -104,14 +104,18 @@ class SessionFace:
         known = metadata_of(session, message)
         writer = ResponseWriter(request, facts.accept, self._turns)
         stream = session.stream(writer)
-        exchange = Exchange(message, session.revision, stream)
+        carrier = AskingCarrier(stream, session.requests, streams=facts.accept.sse)
+        exchange = Exchange(message, session.revision, carrier)
         stream.exchange = exchange
         session.calls[message.id] = exchange
         self._handshake.dispatch(session, exchange, known, caller)
         writer.until_replied()
 
-    def _notification(self, session: Session, message: Notification) -> None:
-        if message.method == "notifications/cancelled":
+    def _accept(self, session: Session, message: Notification | Response) -> None:
+        """Take what wants no answer; what is unknown is dropped."""
+        if isinstance(message, Response):
+            session.requests.answer(message)
+        elif message.method == "notifications/cancelled":
             request_id = message.params.get("requestId")
             # 1, 1.0 and true are one key to Python, but not one id
             if jsonrpc.is_id(request_id) and request_id in session.calls:
@@ -123,10 +127,10 @@ class SessionFace:
         except InvalidRequest as error:
             reply.refuse(error, error.request_id)
             return
-        if isinstance(message, Notification):
-            self._notification(session, message)
-        elif isinstance(message, Request):
+        if isinstance(message, Request):
             self._batched_request(session, caller, reply, message)
+        else:
+            self._accept(session, message)
 
     def _batched_request(self, session: Session, caller: Caller, reply: BatchReply, message: Request) -> None:
         try:

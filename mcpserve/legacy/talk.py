@@ -13,7 +13,9 @@ from mcpserve.errors import InvalidRequest, ProtocolError
 from mcpserve.features.call import Caller
 from mcpserve.legacy.batches import MOST_ELEMENTS
 from mcpserve.legacy.handshake import Agreement, Handshake, agree, metadata_of
+from mcpserve.legacy.requests import AskingCarrier, Requests
 from mcpserve.protocol import jsonrpc
+from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request
 from mcpserve.server.conversation import Conversation
 
@@ -34,6 +36,7 @@ class Talk:
         self._conversation = conversation
         self._caller = caller
         self._agreed: Agreement | None = None
+        self._requests = Requests()
 
     @property
     def settled(self) -> bool:
@@ -52,6 +55,8 @@ class Talk:
             self._batch(message)
         elif isinstance(message, Notification):
             self._notification(message)
+        else:
+            self._requests.answer(message)
 
     def resumed(self) -> None:
         """The client caught up with reading."""
@@ -85,12 +90,12 @@ class Talk:
         if agreed is None:
             raise InvalidRequest("Send initialize first")
         known = metadata_of(agreed, message)
-        self._conversation.take(
-            message,
-            agreed.revision,
-            lambda exchange: self._handshake.dispatch(agreed, exchange, known, self._caller),
-            answer,
-        )
+
+        def dispatch(exchange: Exchange) -> None:
+            exchange.carrier = AskingCarrier(exchange.carrier, self._requests)
+            self._handshake.dispatch(agreed, exchange, known, self._caller)
+
+        self._conversation.take(message, agreed.revision, dispatch, answer)
 
     def _notification(self, message: Notification) -> None:
         if message.method == "notifications/cancelled":

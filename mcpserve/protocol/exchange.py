@@ -57,7 +57,7 @@ class Carrier(Protocol):
 class Asker(Protocol):
     """A carrier that can also bring questions to the client while the work goes on, and the answers back."""
 
-    def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[], object]:
+    def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[bool], object]:
         """Carry a question.
 
         Args:
@@ -65,7 +65,8 @@ class Asker(Protocol):
             answered: Called with the answer, once at the most.
 
         Returns:
-            What forgets the question: `answered` is not called then any more.
+            What takes the question back: `answered` is not called then any more. It is told whether something can
+            still be said to the client.
 
         Raises:
             AskError: This client can't be asked.
@@ -130,14 +131,17 @@ class Exchange:
     def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[], object]:
         """Ask something before the reply; see `Asker.ask`.
 
+        Returns:
+            What takes the question back.
+
         Raises:
             AskError: The client can't be asked, or nothing more can be said.
         """
         if not (self.live and isinstance(self.carrier, Asker)):
             raise AskError("This client can't be asked: its transport takes nothing but the reply")
-        forget = self.carrier.ask(question, answered)
+        take_back = self.carrier.ask(question, answered)
         self.state = State.STREAMING
-        return forget
+        return lambda: take_back(self.live)
 
     def succeed(self, result: object) -> None:
         """Reply with a result (JSON values, `orjson.Fragment`s within)."""
