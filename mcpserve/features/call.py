@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
 import attrs
@@ -18,7 +18,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcpserve.features import awaiting
+from mcpserve.features.asking import Asks, Question
 from mcpserve.features.awaiting import READY
+from mcpserve.features.seals import Seals
 from mcpserve.features.threads import Threads
 from mcpserve.features.timing import Repeating, Timer, TimingWheel
 from mcpserve.protocol import wire
@@ -38,6 +40,7 @@ class Cause(enum.Enum):
     SHUTDOWN = "the server is shutting down"
     OVERRUN = "the client reads too slowly"
     EXPIRED = "the task's time to live is over"
+    ASKED = "the client was asked for more, and will call again"
 
 
 @attrs.frozen(kw_only=True)
@@ -49,11 +52,13 @@ class Caller:
 
 @attrs.frozen(kw_only=True)
 class Runtime:
-    """What calls run on: the clock, the timing wheel on it, and the threads for blocking tools."""
+    """What calls run on: the clock, the timing wheel on it, the threads for blocking tools, and the seals of what
+    clients carry for them."""
 
     clock: IReactorTime
     wheel: TimingWheel
     threads: Threads
+    seals: Seals = attrs.Factory(lambda self: Seals(self.clock), takes_self=True)
 
 
 class Outcome(Protocol):
@@ -68,6 +73,12 @@ class Outcome(Protocol):
     def start_task(self) -> Deferred[None]:
         """Answer the request with a task, and go on with the work; see `Call.start_task`."""
 
+    def ask(self, questions: Mapping[str, Question]) -> Deferred[dict[str, Any]]:
+        """Ask the client; the Deferred fires with what each question gives, or never if the call ends with them."""
+
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """See `Call.once`."""
+
 
 _LIMIT = 1e308
 """Numbers of progress lie within this on both sides: a double that has a next one."""
@@ -78,7 +89,7 @@ _INTEGER = 2**63
 _LATE_SLEEPS = 100
 
 
-class Call:
+class Call(Asks):
     """One running call of a tool, as its author sees it.
 
     Attributes:
@@ -90,6 +101,7 @@ class Call:
     """
 
     __slots__ = (
+        "_asked",
         "_cancel_calls",
         "_exchange",
         "_late",
@@ -128,6 +140,8 @@ class Call:
         self._timers: dict[Timer | Repeating, None] = {}
         # Who sleeps, with the timer, and who waits for room, without one.
         self._waiters: dict[Deferred[None], Timer | None] = {}
+        # The keys of all questions, with who waits for the answer.
+        self._asked: dict[str, Deferred[Any] | None] = {}
         self._cancel_calls: tuple[Callable[[], object], ...] | None = ()
 
     # --- what is known of the request
@@ -285,6 +299,39 @@ class Call:
         else:
             self._cancel_calls += (f,)
 
+    # --- what can be asked
+
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """See `Asks.once`."""
+        return self._outcome.once(key, make)
+
+    def _ask_one(self, question: Question, key: str | None) -> Deferred[Any]:
+        key = key or f"{question.kind}-{len(self._asked) + 1}"
+        return self._ask({key: question}).addCallback(lambda answers: answers[key])
+
+    def _ask(self, questions: Mapping[str, Question]) -> Deferred[dict[str, Any]]:
+        for key in questions:
+            if key in self._asked:
+                raise ValueError(f"this call has asked a question with the key {key!r} before; keys are for one each")
+        if self.closed:
+            return self._too_late()
+        self._asked |= dict.fromkeys(questions)
+        waiter = self._outcome.ask(questions)
+        self._expect(waiter, questions)
+        return waiter
+
+    def _expect(self, waiter: Deferred[Any], questions: Iterable[str]) -> None:
+        if self.closed:
+            # The questions have ended the call. Its coroutine is cancelled where it waits; so is whoever else does.
+            self.clock.callLater(0, awaiting.cancel, waiter)
+        else:
+            self._asked |= dict.fromkeys(questions, waiter)
+
+    def _too_late(self) -> Deferred[Any]:
+        waiter: Deferred[Any] = Deferred()
+        self._sleep_late(waiter)
+        return waiter
+
     # --- what runs the call says this to it
 
     def move(self, exchange: Exchange, metadata: RequestMetadata) -> None:
@@ -321,7 +368,7 @@ class Call:
 
     def release(self) -> None:
         """The call is closed: cancel what still sleeps or waits for room, so that nobody waits for ever."""
-        for waiter in list(self._waiters):
+        for waiter in [*self._waiters, *filter(None, self._asked.values())]:
             awaiting.cancel(waiter)
 
     def _turn(self) -> Awaitable[None]:
@@ -340,8 +387,8 @@ class Call:
         if timer is not None:
             timer.cancel()
 
-    def _sleep_late(self, waiter: Deferred[None]) -> None:
-        """End a loop that sleeps on after the end of its call.
+    def _sleep_late(self, waiter: Deferred[Any]) -> None:
+        """End a loop that sleeps or asks on after the end of its call.
 
         One that catches even CancelledError would spin for ever, and stop the whole server; after some tries it is left
         to sleep, and the garbage collection ends it.

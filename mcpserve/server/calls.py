@@ -12,6 +12,7 @@ from mcpserve.features.awaiting import abandon, is_awaitable
 from mcpserve.features.call import Caller, Cause, Runtime
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.server.asking import brought
 from mcpserve.server.running import Answers, Running, Served, TaskOffer, fail
 
 
@@ -74,6 +75,8 @@ class Runner:
             offer: The task that the call may become.
         """
         if served.plain:
+            # It asks nothing; but what it brings along must be good all the same.
+            brought(exchange.request, metadata, caller, self._calls.runtime.seals)
             self._answer(served, arguments, exchange)
             return
         running = self._admit(served, exchange)

@@ -9,6 +9,7 @@
     its time is up                cancelled, a refusal
     the reader is too far behind  cancelled, no reply (the stream is cut)
     the server stops              cancelled, an error
+    it asks a modern client       cancelled, an InputRequiredResult; the function will be called again
     it becomes a task             the request is answered, and the call goes on; its client is the task now
 
 What a value and a refusal look like depends on what is called, a tool, a prompt or a resource: its `Answers` say it.
@@ -32,11 +33,13 @@ from twisted.python.failure import Failure
 
 from mcpserve.errors import InternalError, ProtocolError, ToolError
 from mcpserve.features import awaiting
+from mcpserve.features.asking import Question
 from mcpserve.features.call import Call, Caller, Cause, Runtime, Stream, ThreadCall
 from mcpserve.features.timing import Timer
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.wire import Envelope
+from mcpserve.server.asking import Asking, brought
 
 _log = Logger()
 
@@ -129,6 +132,7 @@ class Running:
 
     __slots__ = (
         "_answers",
+        "_asking",
         "_coroutine",
         "_deadline",
         "_offer",
@@ -150,6 +154,7 @@ class Running:
         self.cause: Cause | None = None
         self.call: Call | None = None
         self._answers = answers
+        self._asking: Asking | None = None
         self._on_end = on_end
         self._offer: TaskOffer | None = None
         self._work: Deferred[Any] | None = None
@@ -175,6 +180,14 @@ class Running:
         """
         self.exchange.owner = self
         served = self.served
+        try:
+            came = brought(self.exchange.request, metadata, caller, runtime.seals)
+        except ProtocolError as error:
+            self.fail(error)
+            return
+        self._asking = Asking(
+            exchange=self.exchange, metadata=metadata, caller=caller, runtime=runtime, came=came, end=self._end_asking
+        )
         make = Stream if served.takes_over else Call
         self.call = make(
             tool=served.name, exchange=self.exchange, metadata=metadata, caller=caller, runtime=runtime, outcome=self
@@ -211,8 +224,19 @@ class Running:
         """End with an error."""
         if self.ended:
             return
-        fail(self.served, error, self.exchange, self._answers)
-        self._end()
+        found = error if self._asking is None else self._asking.instead_of(error)
+        if found is not None:
+            fail(self.served, found, self.exchange, self._answers)
+            self._end()
+
+    def ask(self, questions: Mapping[str, Question]) -> Deferred[dict[str, Any]]:
+        """Ask the client; see `server.asking`."""
+        assert self._asking is not None
+        return self._asking.ask(questions)
+
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """Do something once for all rounds of the call."""
+        return make() if self._asking is None else self._asking.once(key, make)
 
     def start_task(self) -> Deferred[None]:
         """Answer the request with a task, if the call may become one and is none yet."""
@@ -259,7 +283,8 @@ class Running:
             self.exchange.fail(InternalError("The server is shutting down; call again"))
         elif cause is Cause.EXPIRED:
             self.exchange.fail(InternalError("The task did not end within its time to live"))
-        _log.info("Call of {name} cancelled: {cause}", name=self.served.name, cause=cause.value)
+        if cause is not Cause.ASKED:
+            _log.info("Call of {name} cancelled: {cause}", name=self.served.name, cause=cause.value)
         self.cause = cause
         self._end()
 
@@ -277,9 +302,19 @@ class Running:
         request.owner, exchange.owner = None, self
         if self.call is not None:
             self.call.move(exchange, metadata)
+        if self._asking is not None:
+            self._asking.move(exchange)
         return request
 
     # --- inside
+
+    def _end_asking(self, last: ProtocolError | dict[str, Any]) -> None:
+        """The call ends with its questions, or with what is wrong with an answer. Nobody can keep it from that."""
+        if isinstance(last, ProtocolError):
+            self.exchange.fail(last)
+        else:
+            self.exchange.succeed(self._answers.envelope.input_required(last))
+        self.cancel(Cause.ASKED)
 
     def _run(self, arguments: Mapping[str, Any], runtime: Runtime) -> None:
         self._work = None
@@ -330,6 +365,7 @@ class Running:
         """Leave nothing behind. The place is given back first, as the rest runs code of the author."""
         self.ended = True
         self.exchange.owner = None
+        self._asking = None
         self._on_end(self)
         if self._deadline is not None:
             self._deadline.cancel()
