@@ -11,7 +11,7 @@ import base64
 import struct
 from typing import Annotated, Any
 
-from mcpserve import Arg, Audio, Call, EmbeddedResource, Image, Text, ToolError, tool
+from mcpserve import Arg, Audio, Call, EmbeddedResource, Image, Text, ToolError, publish, tool
 from mcpserve.errors import MissingCapability
 
 PAUSE = 0.05
@@ -136,6 +136,20 @@ def test_missing_capability(call: Call) -> str:
     if "sampling" not in call.client_capabilities:
         raise MissingCapability({"sampling": {}})
     return "The request declares sampling."
+
+
+@tool
+def test_trigger_tool_change() -> str:
+    """Tell those who listen that the list of tools has changed."""
+    publish.tools_changed()
+    return "Published."
+
+
+@tool
+def test_trigger_prompt_change() -> str:
+    """Tell those who listen that the list of prompts has changed."""
+    publish.prompts_changed()
+    return "Published."
 
 
 @tool
