@@ -33,13 +33,13 @@ class FilterKey:
     Args:
         name: As it stands in the filter.
         capability: The server capability that it belongs to; without it the key is not honoured.
-        flag: What the capability says when the key is honoured.
+        flag: What the capability says when the key is honoured; None when it says nothing more.
         many: True when its value is a list of the things to hear of, False when it is a switch.
     """
 
     name: str
     capability: str
-    flag: str
+    flag: str | None
     many: bool = False
 
     @property

@@ -26,8 +26,11 @@ import orjson
 
 from mcpserve.errors import MissingCapability
 from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.notices import FilterKey
 
 EXTENSION = "io.modelcontextprotocol/tasks"
+TASK_IDS = FilterKey(name="taskIds", capability="extensions", flag=None, many=True)
+"""The member of the filter of `subscriptions/listen`. Spec: Task Status Notifications."""
 
 
 class Status(enum.Enum):

@@ -68,6 +68,10 @@ class Publisher:
                 if not listeners:
                     del self._listeners[topic]
 
+    def heard(self, topic: Topic) -> bool:
+        """Tell whether anybody listens to a topic, so that a notice of it is worth making."""
+        return topic in self._listeners
+
     def listened_to(self) -> int:
         """How many topics have a listener."""
         return len(self._listeners)

@@ -88,7 +88,8 @@ class Subscriptions:
         """What the capabilities of the other features say of notices."""
         flags: dict[str, Any] = {}
         for key in self.honoured(revision):
-            flags.setdefault(key.capability, {})[key.flag] = True
+            if key.flag is not None:
+                flags.setdefault(key.capability, {})[key.flag] = True
         return flags
 
     def honoured(self, revision: Revision) -> list[FilterKey]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -35,9 +35,11 @@ from mcpserve.features.tool import Tool
 from mcpserve.protocol import tasks, wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.notices import notice
 from mcpserve.protocol.revisions import Revision
-from mcpserve.protocol.tasks import EXTENSION, Task
+from mcpserve.protocol.tasks import EXTENSION, TASK_IDS, Task
 from mcpserve.server.dispatch import Method
+from mcpserve.server.publisher import Publisher
 from mcpserve.server.running import Running
 from mcpserve.server.taskwork import TaskWork
 from mcpserve.stores.tasks import MemoryTasks, TaskStore
@@ -72,7 +74,7 @@ class Tasks:
         runtime: What calls run on.
         limits: How much is kept.
         store: Where tasks are kept beside here.
-        changed: Hears of each change of a task.
+        publisher: Where each change of a task is told to who listens.
         new_id: Makes the id of a task, which nobody can guess. Spec: Security Considerations: "Servers MUST generate
             them with sufficient entropy that a third party cannot enumerate or guess them."
     """
@@ -84,14 +86,14 @@ class Tasks:
         limits: TaskLimits = TaskLimits(),
         *,
         store: TaskStore | None = None,
-        changed: Callable[[Task], object] | None = None,
+        publisher: Publisher | None = None,
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(24),
     ) -> None:
         self.limits = limits
-        self.changed = changed
         self._envelope = envelope
         self._runtime = runtime
         self._store = MemoryTasks() if store is None else store
+        self._publisher = publisher
         self._new_id = new_id
         self._works: dict[str, TaskWork] = {}
         self._ended: dict[str, Task] = {}
@@ -127,7 +129,7 @@ class Tasks:
         if not isinstance(answers, dict):
             raise InvalidParams("params.inputResponses must be an object")
         work = self._works.get(task.id)
-        go_on = None if work is None else work.take(answers)
+        go_on = work.take(answers) if work is not None else None
         self._acknowledge(exchange)
         if go_on is not None:
             go_on()
@@ -161,9 +163,25 @@ class Tasks:
         task-related request".
         """
         self._forget_expired()
-        work = self._works.get(task_id)
-        task = self._ended.get(task_id) if work is None else work.task
+        task = self._now(task_id)
         return task if task is not None and task.owner == caller.name else None
+
+    def _now(self, task_id: str) -> Task | None:
+        work = self._works.get(task_id)
+        return self._ended.get(task_id) if work is None else work.task
+
+    def admit(self, task_ids: Sequence[str], metadata: RequestMetadata, caller: Caller) -> Sequence[str]:
+        """Choose of these tasks those that a caller may listen to. It is told of each at once, as it may have changed
+        before anybody listened.
+
+        Raises:
+            MissingCapability: The client does not know tasks.
+        """
+        tasks.require(metadata)
+        found = list(filter(None, (self.find(task_id, caller) for task_id in task_ids)))
+        if found:
+            self._runtime.clock.callLater(0, self._tell_again, [task.id for task in found])
+        return [task.id for task in found]
 
     def restore(self) -> None:
         """Take over what the store has kept. What was at work when the process ended has failed."""
@@ -268,8 +286,22 @@ class Tasks:
             del self._works[task.id]
             work.close()
             self._retain(task)
-        if self.changed is not None:
-            self.changed(task)
+        self._tell(task)
+
+    def _tell(self, task: Task) -> None:
+        """Tell who listens of a task as it is now.
+
+        Spec: Task Status Notifications: "identical to what tasks/get would have returned at that moment".
+        """
+        if self._publisher is not None and self._publisher.heard((TASK_IDS.name, task.id)):
+            params = tasks.detailed(task)
+            self._publisher.publish(notice("notifications/tasks", TASK_IDS, task.id, params))
+
+    def _tell_again(self, task_ids: Sequence[str]) -> None:
+        for task_id in task_ids:
+            task = self._now(task_id)
+            if task is not None:
+                self._tell(task)
 
     def _retain(self, task: Task) -> None:
         self._ended[task.id] = task

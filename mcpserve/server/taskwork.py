@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
 import orjson
 from twisted.internet.interfaces import IReactorTime
 
+from mcpserve.errors import InvalidParams
 from mcpserve.features.timing import Timer
+from mcpserve.protocol import inputs
 from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.inputs import InputRequest
+from mcpserve.protocol.jsonrpc import Response
 from mcpserve.protocol.tasks import Task
 from mcpserve.server.running import Running
 
@@ -30,7 +35,7 @@ class TaskWork:
         timer: Ends the call when its time to live is over.
     """
 
-    __slots__ = ("_changed", "_clock", "exchange", "running", "task", "timer")
+    __slots__ = ("_changed", "_clock", "_open", "exchange", "running", "task", "timer")
 
     def __init__(
         self, task: Task, request: Exchange, clock: IReactorTime, changed: Callable[[TaskWork, Task], object]
@@ -41,6 +46,7 @@ class TaskWork:
         self.timer: Timer | None = None
         self._clock = clock
         self._changed = changed
+        self._open: dict[str, _Open] = {}
 
     # --- Carrier
 
@@ -66,19 +72,53 @@ class TaskWork:
         """The client has cancelled the task."""
         self._become(self.task.cancelled("Cancelled, as the client asked", self._clock.seconds()))
 
+    # --- Asker
+
+    def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[], object]:
+        """The call asks something of the client. A key never comes twice: a call refuses that, see `Call._ask`."""
+        open_question = self._open[question.key] = _Open(question, answered)
+        self._become(self.task.asking({question.key: question.shape}, self._clock.seconds()))
+
+        def forget() -> None:
+            open_question.answered = None
+            if self._open.pop(question.key, None) is not None:
+                self._become(self.task.answered([question.key], self._clock.seconds()))
+
+        return forget
+
     # --- what the tasks do with it
 
-    def take(self, answers: Mapping[str, Any]) -> Callable[[], object] | None:
-        """Take answers of the client; those that nobody waits for are ignored.
+    def take(self, answers: Mapping[str, Any]) -> Callable[[], None]:
+        """Take answers of the client, all or none of them.
+
+        Args:
+            answers: By key. Spec: Task Update Requests: "A server SHOULD ignore any inputResponses responses mapped to
+                a key that is not currently outstanding for the task".
 
         Returns:
-            What lets the work go on, if it has all that it asked for.
+            What lets the work go on with them.
+
+        Raises:
+            InvalidParams: An answer has a shape that does not go with its question.
         """
-        return None
+        taken = {key: Response(None, answers[key], None) for key in self._open if key in answers}
+        for key, response in taken.items():
+            _check(self._open[key].question, response.result)
+        ready = [(self._open.pop(key), response) for key, response in taken.items()]
+        self._become(self.task.answered(taken, self._clock.seconds()))
+
+        def go_on() -> None:
+            for question, response in ready:
+                # who goes on with the first answer may have taken back the question of the next
+                if question.answered is not None:
+                    question.answered(response)
+
+        return go_on
 
     def close(self) -> None:
-        """The task has ended."""
+        """The task has ended. Who still waits for an answer is cancelled with the call."""
         self.running = None
+        self._open.clear()
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -87,6 +127,28 @@ class TaskWork:
         before, self.task = self.task, task
         if task is not before:
             self._changed(self, before)
+
+
+@attrs.define
+class _Open:
+    """A question that was not answered yet, and who hears the answer; None when nobody wants to hear it any more."""
+
+    question: InputRequest
+    answered: Callable[[Response], object] | None
+
+
+_READERS: Mapping[str, Callable[[Any], object]] = {
+    "elicitation/create": inputs.read_elicitation,
+    "sampling/createMessage": inputs.read_sampled,
+    "roots/list": inputs.read_roots,
+}
+
+
+def _check(question: InputRequest, result: Any) -> None:
+    try:
+        _READERS[question.method](result)
+    except ValueError as error:
+        raise InvalidParams(f"params.inputResponses.{question.key}: {error}") from error
 
 
 def _sentence(params: Mapping[str, Any]) -> str:

@@ -14,13 +14,15 @@ from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.catalog import Catalog
 from mcpserve.features.threads import ToolThreads
 from mcpserve.features.timing import TimingWheel
-from mcpserve.protocol.notices import TOOLS_CHANGED
+from mcpserve.protocol.notices import FILTER_KEYS, TOOLS_CHANGED
+from mcpserve.protocol.tasks import TASK_IDS
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
-from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.dispatch import Dispatcher, Feature
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
+from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.server.tools import Tools
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
@@ -43,6 +45,7 @@ class Offer:
         dispatcher: Where a transport hands its requests to.
         calls: What runs.
         tools: The tools.
+        tasks: What calls of them have become.
         publisher: Where what has changed is told.
         subscriptions: Who hears of it.
     """
@@ -54,14 +57,23 @@ class Offer:
         envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
         runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
         self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
-        self.tools = Tools(catalog, envelope, self.calls)
-        features = [self.tools]
         self.publisher = Publisher(self._threads.call_in_reactor)
-        self.subscriptions = Subscriptions(self.publisher, envelope, features, subscription_limits(settings))
+        self.tasks = Tasks(envelope, runtime, task_limits(settings), publisher=self.publisher)
+        self.tools = Tools(catalog, envelope, self.calls, self.tasks)
+        features: list[Feature] = [self.tools, self.tasks]
+        self.subscriptions = Subscriptions(
+            self.publisher,
+            envelope,
+            features,
+            subscription_limits(settings),
+            keys=(*FILTER_KEYS, TASK_IDS),
+            admission={TASK_IDS.name: self.tasks.admit},
+        )
         self.dispatcher = Dispatcher([*features, self.subscriptions], envelope, settings.instructions or None)
 
     def start(self) -> None:
-        """Begin: blocking tools get their threads, and what plugins publish is told."""
+        """Begin: blocking tools get their threads, what plugins publish is told, and kept tasks are there again."""
+        self.tasks.restore()
         self._threads.start()
         publish.attach(self.publisher)
 
@@ -94,15 +106,29 @@ class Offer:
         self.calls.cancel_all(Cause.SHUTDOWN)
 
     async def wind_up(self, limit: float) -> None:
-        """End all listen streams, let what runs come to its end for so many seconds; then cancel the rest."""
+        """End all listen streams, let what runs come to its end for so many seconds; then cancel the rest.
+
+        Tasks that wait for an answer end at once, as there is no way for it to come any more.
+        """
         _log.info(
             "Stopping: {calls} calls run, for at most {limit:g} s more", calls=len(self.calls.running), limit=limit
         )
         self.subscriptions.end_all()
+        self.tasks.end_parked()
         end = self._reactor.seconds() + limit
         while self.calls.running and self._reactor.seconds() < end:
             await pause(self._reactor, _LOOK)
         self.hurry()
+
+
+def task_limits(settings: Settings) -> TaskLimits:
+    """The bounds of tasks."""
+    return TaskLimits(
+        ttl=settings.task_ttl,
+        poll=settings.task_poll,
+        count=settings.max_tasks,
+        of_caller=settings.max_tasks_of_caller,
+    )
 
 
 def subscription_limits(settings: Settings) -> SubscriptionLimits:

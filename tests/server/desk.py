@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -18,9 +19,13 @@ from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.server.tools import Tools
+from mcpserve.stores.tasks import TaskStore
 from mcpserve.testing import ImmediateThreads
 from tests.recording import RecordingCarrier, exchange_of
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Asked:
@@ -58,7 +63,14 @@ class Asked:
 class Desk:
     """Some tools that can be called; `clock` is their time."""
 
-    def __init__(self, *functions: Callable[..., Any], most_calls: int = 100, page_size: int = 250) -> None:
+    def __init__(
+        self,
+        *functions: Callable[..., Any],
+        most_calls: int = 100,
+        page_size: int = 250,
+        tasks: TaskLimits | None = None,
+        store: TaskStore | None = None,
+    ) -> None:
         self.clock = Clock()
         self.wheel = TimingWheel(self.clock)
         self.threads = ImmediateThreads()
@@ -66,8 +78,9 @@ class Desk:
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=self.threads)
         catalog = Catalog([build(function, "here.py") for function in functions], page_size=page_size)
         self.calls = Calls(runtime, CallLimits(calls=most_calls))
-        self.tools = Tools(catalog, envelope, self.calls)
-        self.dispatcher = Dispatcher([self.tools], envelope, "Read on.")
+        self.tasks = Tasks(envelope, runtime, tasks or TaskLimits(), store=store)
+        self.tools = Tools(catalog, envelope, self.calls, self.tasks)
+        self.dispatcher = Dispatcher([self.tools, self.tasks], envelope, "Read on.")
 
     def ask(
         self,
@@ -75,11 +88,16 @@ class Desk:
         params: Any = None,
         revision: Revision = V2026_07_28,
         mirrored: Mapping[str, str] | None = None,
+        *,
+        capabilities: Mapping[str, Any] = NOTHING,
+        caller: str | None = None,
     ) -> Asked:
         """Send a request."""
         exchange, carrier = exchange_of(method, params, revision)
-        metadata = RequestMetadata(revision=revision, progress_token="t", log_level="debug", mirrored=mirrored)
-        self.dispatcher.dispatch(exchange, metadata, Caller())
+        metadata = RequestMetadata(
+            revision=revision, progress_token="t", log_level="debug", mirrored=mirrored, capabilities=capabilities
+        )
+        self.dispatcher.dispatch(exchange, metadata, Caller(name=caller))
         return Asked(exchange, carrier)
 
     def call(self, name: str, **arguments: Any) -> Asked:

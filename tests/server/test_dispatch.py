@@ -27,7 +27,7 @@ def test_discovery() -> None:
     """It names the modern revisions, what is served, how to use it, and how long that may be kept."""
     result = Desk().ask("server/discover").result
     assert result["supportedVersions"] == ["2026-07-28"]
-    assert set(result["capabilities"]) == {"tools", "logging"}
+    assert set(result["capabilities"]) == {"tools", "logging", "extensions"}
     assert result["instructions"] == "Read on."
     assert result["resultType"] == "complete"
     assert result["ttlMs"] > 0

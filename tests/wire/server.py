@@ -18,13 +18,15 @@ from mcpserve.features.tool import build
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.sessions import SessionLimits, Sessions
 from mcpserve.policy.origins import Origins
-from mcpserve.protocol.notices import Notice
+from mcpserve.protocol.notices import FILTER_KEYS, Notice
+from mcpserve.protocol.tasks import TASK_IDS
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher, Feature
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
+from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.server.tools import Tools
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
@@ -38,7 +40,8 @@ LEGACY = ("2024-11-05", "2025-03-26", "2025-06-18", LATEST_LEGACY)
 PREFIX = "io.modelcontextprotocol/"
 VERSION, CAPABILITIES, INFO = PREFIX + "protocolVersion", PREFIX + "clientCapabilities", PREFIX + "clientInfo"
 CLIENT = {"name": "test", "version": "1"}
-NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+TASK_METHODS = ("tasks/get", "tasks/update", "tasks/cancel")
+NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri", **dict.fromkeys(TASK_METHODS, "taskId")}
 
 Headers = Mapping[str, str | Sequence[str] | None]
 """Headers by name: None leaves out one that would be sent, a list sends one several times."""
@@ -71,6 +74,7 @@ class Limits:
     stream: StreamLimits = attrs.field(factory=StreamLimits)
     sessions: SessionLimits = attrs.field(factory=SessionLimits)
     calls: CallLimits = attrs.field(factory=CallLimits)
+    tasks: TaskLimits = attrs.field(factory=TaskLimits)
     subscriptions: SubscriptionLimits = attrs.field(factory=SubscriptionLimits)
     page_size: int = 250
 
@@ -99,10 +103,18 @@ class Server:
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=NoThreads())
         catalog = Catalog([build(function, "test") for function in functions], page_size=limits.page_size)
         self.calls = Calls(runtime, limits.calls)
-        self.tools = Tools(catalog, envelope, self.calls)
-        features = [self.tools, *features]
         self.publisher = Publisher(lambda f: self.clock.callLater(0, f))
-        self.subscriptions = Subscriptions(self.publisher, envelope, features, limits.subscriptions)
+        self.tasks = Tasks(envelope, runtime, limits.tasks, publisher=self.publisher)
+        self.tools = Tools(catalog, envelope, self.calls, self.tasks)
+        features = [self.tools, self.tasks, *features]
+        self.subscriptions = Subscriptions(
+            self.publisher,
+            envelope,
+            features,
+            limits.subscriptions,
+            keys=(*FILTER_KEYS, TASK_IDS),
+            admission={TASK_IDS.name: self.tasks.admit},
+        )
         dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions)

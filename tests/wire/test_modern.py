@@ -131,7 +131,6 @@ def test_D8_case_of_the_header_name(name: str) -> None:
         "resources/unsubscribe",
         "tasks/list",
         "tasks/result",
-        "tasks/get",
         "resources/read",
         "resources/list",
         "resources/templates/list",
@@ -149,7 +148,7 @@ def test_D9_method_not_served(method: str) -> None:
 
 def test_D9_what_is_declared_is_served_and_nothing_else() -> None:
     """The capabilities tell the methods."""
-    assert set(Server().modern("server/discover").result["capabilities"]) == {"tools", "logging"}
+    assert set(Server().modern("server/discover").result["capabilities"]) == {"tools", "logging", "extensions"}
 
 
 # --- names
@@ -355,7 +354,11 @@ def test_D31_discover() -> None:
     result = Server().modern("server/discover").result
     assert result == {
         "supportedVersions": [MODERN],
-        "capabilities": {"tools": {"listChanged": True}, "logging": {}},
+        "capabilities": {
+            "tools": {"listChanged": True},
+            "logging": {},
+            "extensions": {"io.modelcontextprotocol/tasks": {}},
+        },
         "instructions": "Be kind.",
         "ttlMs": result["ttlMs"],
         "cacheScope": "public",
