@@ -12,6 +12,7 @@ from mcpserve.errors import ConfigurationError, PluginError
 from mcpserve.features import publish
 from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.catalog import Catalog
+from mcpserve.features.seals import Seals
 from mcpserve.features.threads import ToolThreads
 from mcpserve.features.timing import TimingWheel
 from mcpserve.protocol.notices import FILTER_KEYS, TOOLS_CHANGED
@@ -55,7 +56,8 @@ class Offer:
         self._settings = settings
         self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
         envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
-        runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads)
+        seals = Seals(reactor, settings.state_key or None, settings.state_ttl)
+        runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads, seals=seals)
         self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
         self.publisher = Publisher(self._threads.call_in_reactor)
         self.tasks = Tasks(envelope, runtime, task_limits(settings), publisher=self.publisher)

@@ -6,6 +6,7 @@ right.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,9 +70,14 @@ class Settings:
     max_tasks_of_caller: int = setting(100, "Tasks at once of one caller who has a name.", least=1)
     threads: int = setting(10, "Threads for tools that block.", least=1)
     thread_queue: int = setting(100, "Calls that may wait for such a thread.", least=0)
+    state_key: str = setting("", "The secret that seals what clients carry between two rounds of a call: 32 bytes in "
+        "URL-safe base64. By default a random one; give it to processes that serve the same clients. Best in the file."
+    )  # fmt: skip
+    state_ttl: float = setting(900.0, "Seconds that a client may take between two rounds of a call.", least=1)
     plugin: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
 
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}=")
 KNOWN: Mapping[str, Any] = {field.name: field for field in attrs.fields(Settings)}
 
 HTTP_ONLY = frozenset(
@@ -152,6 +158,9 @@ def checked(key: str, value: Any, source: str) -> Any:
     least = field.metadata["least"]
     if least is not None and value < least:
         raise ConfigurationError(f"{source}: {key} must be at least {least:g}, not {value!r}")
+    if key == "state_key" and value and not _SECRET.fullmatch(value):
+        # the value itself is not for logs
+        raise ConfigurationError(f"{source}: state_key must be 32 bytes in URL-safe base64, ending with one =")
     return kind(value)
 
 

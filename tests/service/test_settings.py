@@ -54,6 +54,8 @@ def test_plugin_tables(tmp_path: Path) -> None:
         ("drain", -1, "must be at least 0, not -1"),
         ("max_calls", 1.5, "must be a whole number"),
         ("max_calls", 0, "must be at least 1"),
+        ("state_key", "secret", "state_key must be 32 bytes in URL-safe base64"),
+        ("state_key", "A" * 44, "state_key must be 32 bytes in URL-safe base64"),
         ("name", 5, "must be a text"),
         ("plugin", [], "one table for each plugin, as in [plugin.tail]"),
         ("plugin", {"tail": 1}, "one table for each plugin"),
