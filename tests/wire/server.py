@@ -115,7 +115,7 @@ class Server:
             keys=(*FILTER_KEYS, TASK_IDS),
             admission={TASK_IDS.name: self.tasks.admit},
         )
-        dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
+        self.dispatcher = dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions)
         face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions) if legacy else None
