@@ -299,6 +299,32 @@ class Call(Asks):
         else:
             self._cancel_calls += (f,)
 
+    def close_stream(self, retry_ms: int | None = None) -> Awaitable[None]:
+        """Close the connection to the client, and go on working: it comes back for the rest.
+
+        So a call that takes long does not hold a connection all the time. What is said meanwhile is kept, and so is the
+        result. Nothing happens where the stream can't be resumed: in revisions other than 2025-11-25, or when the
+        client takes JSON only.
+
+        Args:
+            retry_ms: Milliseconds that the client is asked to wait before it comes back, 0 and more; None for what is
+                usual. Some time after that the client counts as gone.
+
+        Returns:
+            An awaitable that is ready. It need not be awaited.
+
+        Raises:
+            ValueError: `retry_ms` is not a whole number, or negative.
+
+        Spec: 2025-11-25, Transports, Sending Messages to the Server: "the server MAY close the connection (without
+        terminating the SSE stream) at any time".
+        """
+        if retry_ms is not None and (type(retry_ms) is not int or retry_ms < 0):
+            raise ValueError("retry_ms is a whole number of milliseconds, 0 and more")
+        if not self.closed:
+            self._exchange.close_stream(retry_ms)
+        return READY
+
     # --- what can be asked
 
     def once(self, key: str, make: Callable[[], Any]) -> Any:
@@ -558,6 +584,10 @@ class ThreadCall:
     def on_cancel(self, f: Callable[[], object]) -> None:
         """See `Call.on_cancel`; `f` is called in the reactor's thread."""
         self._say(self._call.on_cancel, f)
+
+    def close_stream(self, retry_ms: int | None = None) -> None:
+        """See `Call.close_stream`."""
+        self._say(self._call.close_stream, retry_ms)
 
     def sleep(self, seconds: float) -> NoReturn:
         """Not for threads."""

@@ -15,7 +15,7 @@ import orjson
 
 from mcpserve.errors import AskError
 from mcpserve.protocol import jsonrpc
-from mcpserve.protocol.exchange import Carrier
+from mcpserve.protocol.exchange import Carrier, Resumable
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Response
 
@@ -60,7 +60,10 @@ class Requests:
 
 
 class AskingCarrier:
-    """A carrier, and with it the questions of its call. Implements `protocol.exchange.Carrier` and `Asker`.
+    """A carrier, and with it the questions of its call, which takes what goes beside them.
+
+    Implements `protocol.exchange.Carrier`, `Asker` and `Resumable`.
+
 
     Args:
         carrier: What carries everything else, and the questions among it.
@@ -86,6 +89,11 @@ class AskingCarrier:
     def end(self) -> None:
         """See `Carrier.end`."""
         self._carrier.end()
+
+    def close_stream(self, retry_ms: int | None) -> None:
+        """See `Resumable.close_stream`."""
+        if isinstance(self._carrier, Resumable):
+            self._carrier.close_stream(retry_ms)
 
     def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[bool], object]:
         """See `Asker.ask`."""

@@ -38,7 +38,7 @@ class ResumeLimits:
 
 
 class ResumableStream:
-    """One stream. Implements `protocol.exchange.Carrier` and `web.response.Listener`.
+    """One stream. Implements `protocol.exchange.Carrier` and `Resumable`, and `web.response.Listener`.
 
     Args:
         number: Its number in the session; part of every event id.
@@ -105,6 +105,23 @@ class ResumableStream:
             self._end(writer, event)
         self._log.end(self.forget, self.delivered)
 
+    def close_stream(self, retry_ms: int | None) -> None:
+        """See `Resumable.close_stream`.
+
+        Before 2025-11-25 "the server SHOULD NOT close the SSE stream before sending the JSON-RPC response".
+        """
+        writer = self.writer
+        if writer is None or self.finished or not (self._revision.priming_events and writer.accept.sse):
+            return
+        wait = self._limits.retry_ms if retry_ms is None else retry_ms
+        writer.open()
+        self.writer, self._opened = None, True
+        # "it SHOULD send an SSE event with a standard retry field before closing the connection"
+        leave = writer.close if writer.behind else writer.end
+        leave(sse.retry(wait))
+        self.resume()
+        self._wait(wait / 1000)
+
     def end(self) -> None:
         """End without a reply: the call was withdrawn."""
         self._replied()
@@ -165,6 +182,9 @@ class ResumableStream:
             self.writer.listener = None
             self.writer.close()
         self._attach(writer, number)
+        if self.finished and not missed:
+            # no event id here either
+            writer.preamble = b""
         writer.open(b"".join(missed))
         if self.finished:
             self._wait()
@@ -222,10 +242,11 @@ class ResumableStream:
         self.writer = None
         writer.end(last)
 
-    def _wait(self) -> None:
+    def _wait(self, more: float = 0.0) -> None:
+        """Wait for the client: so many seconds more than the grace time."""
         if self._grace is not None:
             self._grace.cancel()
-        self._grace = self._wheel.call_later(self._limits.grace, self._give_up)
+        self._grace = self._wheel.call_later(self._limits.grace + more, self._give_up)
 
     def _give_up(self) -> None:
         """Nobody came back in time."""

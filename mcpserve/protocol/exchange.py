@@ -73,6 +73,18 @@ class Asker(Protocol):
         """
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """A carrier whose client can lose its connection and take the stream up again."""
+
+    def close_stream(self, retry_ms: int | None) -> None:
+        """Close the connection without ending the stream, and tell the client when to come back.
+
+        Args:
+            retry_ms: Milliseconds from now; None for what is usual.
+        """
+
+
 class Owner(Protocol):
     """The work behind a request, as the exchange tells it what happens."""
 
@@ -142,6 +154,11 @@ class Exchange:
         take_back = self.carrier.ask(question, answered)
         self.state = State.STREAMING
         return lambda: take_back(self.live)
+
+    def close_stream(self, retry_ms: int | None) -> None:
+        """Close the connection of a stream that can be resumed; see `Resumable`. Else nothing happens."""
+        if self.live and isinstance(self.carrier, Resumable):
+            self.carrier.close_stream(retry_ms)
 
     def succeed(self, result: object) -> None:
         """Reply with a result (JSON values, `orjson.Fragment`s within)."""

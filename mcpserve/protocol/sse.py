@@ -19,6 +19,11 @@ def event_with_id(event_id: str, data: bytes) -> bytes:
     return b"id: " + event_id.encode("ascii") + b"\ndata: " + data + b"\n\n"
 
 
+def retry(milliseconds: int) -> bytes:
+    """How long the client is to wait before it reconnects; no event for whoever reads them."""
+    return b"retry: %d\n\n" % milliseconds
+
+
 def priming_event(event_id: str, retry_ms: int) -> bytes:
     """The first event of a resumable stream: an id and no data, so that a client can reconnect at once.
 

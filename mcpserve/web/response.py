@@ -238,11 +238,11 @@ class ResponseWriter:
         self._finish()
         self._request.end_stream(rest)
 
-    def close(self) -> None:
-        """Finish without what still waits: it goes out on another connection."""
+    def close(self, last: bytes = b"") -> None:
+        """Finish without what still waits: it goes out on another connection. `last` are the bytes of a last event."""
         self._batch = []
         self._waiting = []
-        self.end()
+        self.end(last)
 
     def cut(self) -> None:
         """Drop the connection."""

@@ -70,6 +70,17 @@ async def burst(call: Call, number: int = 3, size: int = 0) -> str:
 
 
 @tool
+async def polled(call: Call, closes: tuple[int, ...] = (2,), retry_ms: int | None = None, number: int = 4) -> str:
+    """Report progress each second, and close the stream after these steps."""
+    for step in range(1, number + 1):
+        if step - 1 in closes:
+            await call.close_stream(retry_ms)
+        await call.sleep(1.0)
+        await call.progress(step, number, f"step {step}")
+    return "polled"
+
+
+@tool
 async def silent(call: Call, seconds: float = 60.0) -> str:
     """Say nothing for long, then answer."""
     await call.sleep(seconds)

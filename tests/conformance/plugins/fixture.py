@@ -106,6 +106,14 @@ async def test_tool_with_progress(call: Call) -> str:
 
 
 @tool
+async def test_reconnection(call: Call) -> str:
+    """Close the stream before it has ended, go on, and answer the client that comes back."""
+    await call.close_stream(retry_ms=100)
+    await call.sleep(0.2)
+    return "The client came back."
+
+
+@tool
 async def test_tool_with_logging(call: Call) -> str:
     """Log three messages at info."""
     for message in ("Tool execution started", "Tool processing data", "Tool execution completed"):
