@@ -1,7 +1,8 @@
 """From one who has something to tell to all who want to hear it.
 
     publish      in any thread: the notice waits for the reactor; one with the same topic takes its place
-    spread       in the reactor's next turn: each listener of the topic hears it
+    spread       in the reactor's next turn: each listener of the topic hears it; many of them take several turns, so
+                 that nothing else is held up
 
 A publisher is never held up by a listener: what a listener can't take at once it keeps to itself, see
 `subscriptions.Subscription`.
@@ -9,7 +10,8 @@ A publisher is never held up by a listener: what a listener can't take at once i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from threading import Lock
 from typing import Protocol
 
@@ -18,6 +20,9 @@ from twisted.logger import Logger
 from mcpserve.protocol.notices import Notice, Topic
 
 _log = Logger()
+
+A_TURN = 250
+"""Listeners that hear in one turn of the reactor: some milliseconds."""
 
 
 class Listener(Protocol):
@@ -39,6 +44,8 @@ class Publisher:
         self._soon = soon
         self._lock = Lock()
         self._waiting: dict[Topic, Notice] = {}
+        self._asked = False
+        self._telling: Iterator[tuple[Listener, Notice]] | None = None
         self._listeners: dict[Topic, dict[Listener, None]] = {}
 
     def publish(self, notice: Notice) -> None:
@@ -49,9 +56,9 @@ class Publisher:
         if notice.topic not in self._listeners:
             return
         with self._lock:
-            first = not self._waiting
             self._waiting[notice.topic] = notice
-        if first:
+            asked, self._asked = self._asked, True
+        if not asked:
             self._soon(self._spread)
 
     def listen(self, listener: Listener, topics: Iterable[Topic]) -> None:
@@ -77,11 +84,29 @@ class Publisher:
         return len(self._listeners)
 
     def _spread(self) -> None:
+        if self._telling is None:
+            with self._lock:
+                waiting, self._waiting = self._waiting, {}
+            self._telling = self._pairs(waiting.values())
+        now = list(islice(self._telling, A_TURN))
+        for listener, notice in now:
+            self._tell(listener, notice)
+        if len(now) < A_TURN:
+            self._telling = None
         with self._lock:
-            waiting, self._waiting = self._waiting, {}
-        for notice in waiting.values():
+            self._asked = self._telling is not None or bool(self._waiting)
+        if self._asked:
+            self._soon(self._spread)
+
+    def _pairs(self, notices: Iterable[Notice]) -> Iterator[tuple[Listener, Notice]]:
+        for notice in notices:
             for listener in list(self._listeners.get(notice.topic, ())):
-                try:
-                    listener.hear(notice)
-                except Exception:
-                    _log.failure("A listener failed at {method}", method=notice.method)
+                yield listener, notice
+
+    def _tell(self, listener: Listener, notice: Notice) -> None:
+        if listener not in self._listeners.get(notice.topic, ()):
+            return  # it has left since
+        try:
+            listener.hear(notice)
+        except Exception:
+            _log.failure("A listener failed at {method}", method=notice.method)

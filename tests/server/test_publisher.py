@@ -18,7 +18,7 @@ from mcpserve.protocol.notices import (
     notice,
     resource_updated,
 )
-from mcpserve.server.publisher import Publisher
+from mcpserve.server.publisher import A_TURN, Publisher
 
 A, B = resource_updated("a:"), resource_updated("b:")
 TASKS = FilterKey(name="taskIds", capability="extensions", flag="tasks", many=True)
@@ -164,6 +164,25 @@ def test_one_that_leaves_while_others_hear() -> None:
     bench.turn()
     assert [leaver.heard for leaver in leavers] == [[A]] * 3
     assert bench.publisher.listened_to() == 0
+
+
+def test_many_listeners() -> None:
+    """They hear over several turns, each notice in its order; what is told meanwhile comes after, and is not lost."""
+    bench = Bench()
+    ears = [bench.ear(A.topic, B.topic) for _ in range(A_TURN)]
+    for told in (A, B):
+        bench.publisher.publish(told)
+    bench.turn()
+    assert [len(ear.heard) for ear in ears] == [1] * A_TURN
+    for told in (A, A):
+        bench.publisher.publish(told)
+    assert len(bench.asked) == 1
+    bench.publisher.leave(ears[0], [A.topic, B.topic])
+    for _ in range(4):
+        bench.turn()
+    assert bench.asked == []
+    assert ears[0].heard == [A]
+    assert all(ear.heard == [A, B, A] for ear in ears[1:])
 
 
 @pytest.mark.parametrize("threads", [1, 8])
