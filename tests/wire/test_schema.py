@@ -32,8 +32,17 @@ from mcpserve import (
     ToolError,
     tool,
 )
+from mcpserve.protocol.notices import (
+    FILTER_KEYS,
+    PROMPTS_CHANGED,
+    RESOURCE,
+    RESOURCES_CHANGED,
+    TOOLS_CHANGED,
+    resource_updated,
+)
+from tests.offered import Offered
 from tests.wire.http import Peer
-from tests.wire.server import CLIENT, LEGACY, MODERN, PREFIX, Limits, Server, call_params, request
+from tests.wire.server import CLIENT, LEGACY, MODERN, PREFIX, Limits, Server, Session, call_params, request
 from tests.wire.tools import add, crash, echo, placed
 
 SPEC = os.environ.get("MCPSERVE_SPEC")
@@ -100,7 +109,16 @@ DEFINITIONS = {
     "logging/setLevel": "EmptyResult",
     "notifications/progress": "ProgressNotification",
     "notifications/message": "LoggingMessageNotification",
+    "resources/subscribe": "EmptyResult",
+    "resources/unsubscribe": "EmptyResult",
+    "subscriptions/listen": "SubscriptionsListenResult",
+    "notifications/subscriptions/acknowledged": "SubscriptionsAcknowledgedNotification",
+    "notifications/tools/list_changed": "ToolListChangedNotification",
+    "notifications/prompts/list_changed": "PromptListChangedNotification",
+    "notifications/resources/list_changed": "ResourceListChangedNotification",
+    "notifications/resources/updated": "ResourceUpdatedNotification",
 }
+NOTICES = [TOOLS_CHANGED, PROMPTS_CHANGED, RESOURCES_CHANGED, resource_updated("test://a")]
 TALK = {"progressToken": "t"}
 REQUESTS: Sequence[tuple[str, Mapping[str, Any]]] = [
     ("server/discover", {}),
@@ -145,18 +163,39 @@ WRONG: Sequence[tuple[Any, Mapping[str, Any]]] = [
 
 def answers(revision: str) -> Iterator[Said]:
     """Ask for everything in this revision."""
-    server = Server(blocks, failing, talking, echo, add, crash, placed, limits=Limits(page_size=3))
+    offered = [Offered("prompts", "resources")]
+    server = Server(blocks, failing, talking, echo, add, crash, placed, limits=Limits(page_size=3), features=offered)
     if revision == MODERN:
         meta = {PREFIX + "logLevel": "debug"}
         for method, params in REQUESTS:
             own = {**meta, **params.get("_meta", {})}
             yield from heard(server, method, server.modern(method, params, meta=own))
+        yield from told(server)
         return
     params = {"protocolVersion": revision, "capabilities": {}, "clientInfo": CLIENT}
     yield from heard(server, "initialize", server.post(request("initialize", params)))
     session = server.session(revision)
     for method, params in REQUESTS:
         yield from heard(server, method, session.ask(method, params))
+    yield from told_in(session)
+
+
+def told(server: Server) -> Iterator[Said]:
+    """All that a listen stream says."""
+    peer = server.listen({**{key.name: True for key in FILTER_KEYS}, RESOURCE.name: ["test://a"]})
+    server.tell(*NOTICES)
+    server.subscriptions.end_all()
+    yield from heard(server, "subscriptions/listen", peer)
+
+
+def told_in(session: Session) -> Iterator[Said]:
+    """All that a session says of what changes."""
+    peer = session.get()
+    for method in ("resources/unsubscribe", "resources/subscribe"):
+        for uri in ("test://a", 1):
+            yield from heard(session.server, method, session.ask(method, {"uri": uri}))
+    session.server.tell(*NOTICES)
+    yield from heard(session.server, "", peer)
 
 
 def heard(server: Server, method: str, peer: Peer) -> Iterator[Said]:
@@ -294,7 +333,7 @@ def test_by_hand(revision: str) -> None:
             assert type(said.message["params"]["progress"]) in (int, float)
         if said.definition == "LoggingMessageNotification":
             assert {"level", "data"} <= set(said.message["params"])
-    assert len(seen) == (6 if revision == MODERN else 7), f"not everything was heard: {seen}"
+    assert len(seen) == (12 if revision == MODERN else 11), f"not everything was heard: {seen}"
 
 
 def test_refusals_by_hand() -> None:
