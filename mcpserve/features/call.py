@@ -26,7 +26,7 @@ from mcpserve.features.timing import Repeating, Timer, TimingWheel
 from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
-from mcpserve.protocol.types import LOG_LEVELS, LogLevel
+from mcpserve.protocol.types import LogLevel
 
 _log = Logger()
 
@@ -226,9 +226,7 @@ class Call(Asks):
 
         Spec: Logging: "the server MUST NOT send notifications/message for a request that does not" carry a log level.
         """
-        severity = LOG_LEVELS.index(level)
-        wanted = self._metadata.log_level
-        if wanted is not None and not self.closed and severity >= LOG_LEVELS.index(wanted):
+        if self._metadata.wants_log(level) and not self.closed:
             self._exchange.notify(wire.log_message(level, data, logger))
         return self._turn()
 

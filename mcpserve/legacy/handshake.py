@@ -135,7 +135,7 @@ def metadata_of(settled: Settled, message: Request) -> RequestMetadata:
         revision=settled.revision,
         meta=meta,
         progress_token=token,
-        log_level=settled.log_level,
+        session=settled,
         client_info=settled.client_info,
         capabilities=settled.capabilities,
     )

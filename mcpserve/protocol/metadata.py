@@ -7,7 +7,7 @@ Spec: 2026-07-28, Overview, General fields, `_meta`; Progress; Logging.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -26,6 +26,12 @@ SUBSCRIPTION_ID = PREFIX + "subscriptionId"
 _NOTHING: dict[str, Any] = {}
 
 
+class LevelOfSession(Protocol):
+    """Where a session keeps the least severe log level to send; it may change while a call runs."""
+
+    log_level: LogLevel
+
+
 @attrs.frozen(kw_only=True)
 class RequestMetadata:
     """What is known of one request beside its method and params.
@@ -34,7 +40,8 @@ class RequestMetadata:
         revision: The protocol revision that it is answered in.
         meta: `params._meta` as it was sent.
         progress_token: Present when the client wants progress.
-        log_level: The least severe level to send; None sends no log messages.
+        log_level: The least severe level to send; None sends no log messages, unless a session says otherwise.
+        session: What says it instead, for a request in a session.
         client_info: The client's name and version as it says itself; None if it does not say.
         capabilities: The capabilities that the client declared.
         mirrored: The `Mcp-*` request headers by lower-case name; None where the transport has no headers.
@@ -44,9 +51,20 @@ class RequestMetadata:
     meta: Mapping[str, Any] = _NOTHING
     progress_token: ProgressToken | None = None
     log_level: LogLevel | None = None
+    session: LevelOfSession | None = None
     client_info: Mapping[str, Any] | None = None
     capabilities: Mapping[str, Any] = _NOTHING
     mirrored: Mapping[str, str] | None = None
+
+    def wants_log(self, level: LogLevel) -> bool:
+        """Tell whether log messages of this level are to be sent.
+
+        Raises:
+            ValueError: It is not one of the eight.
+        """
+        severity = LOG_LEVELS.index(level)
+        least = self.log_level if self.session is None else self.session.log_level
+        return least is not None and severity >= LOG_LEVELS.index(least)
 
 
 def claims_revision(params: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from mcpserve.protocol.metadata import (
     CLIENT_INFO,
     LOG_LEVEL,
     PROTOCOL_VERSION,
+    RequestMetadata,
     claimed_revision,
     claims_revision,
     is_implementation,
@@ -21,6 +22,7 @@ from mcpserve.protocol.metadata import (
     request_meta,
 )
 from mcpserve.protocol.revisions import LEGACY, V2026_07_28
+from mcpserve.protocol.types import LOG_LEVELS, LogLevel
 
 META = {PROTOCOL_VERSION: "2026-07-28", CLIENT_CAPABILITIES: {}}
 
@@ -135,3 +137,37 @@ def test_what_is_no_implementation(value: Any) -> None:
     """A name and a version, both texts, make an implementation."""
     assert not is_implementation(value)
     assert is_implementation({"name": "a", "version": "1", "more": None})
+
+
+# --- which log messages are wanted
+
+
+class OfSession:
+    """A session that wants warnings."""
+
+    log_level: LogLevel = "warning"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "session", "wanted"),
+    [
+        (None, None, 0),
+        ("debug", None, 8),
+        ("warning", None, 5),
+        ("emergency", None, 1),
+        (None, OfSession(), 5),
+        ("debug", OfSession(), 5),
+    ],
+)
+def test_the_log_messages_that_are_wanted(chosen: Any, session: Any, wanted: int) -> None:
+    """Those of the level and above; none without a level; a session has its own."""
+    known = RequestMetadata(revision=V2026_07_28, log_level=chosen, session=session)
+    assert [level for level in LOG_LEVELS if known.wants_log(level)] == list(LOG_LEVELS[8 - wanted :])
+
+
+def test_a_level_that_is_none() -> None:
+    """It is an error of whoever logs, also where nobody listens."""
+    for level in (None, "debug"):
+        known = RequestMetadata(revision=V2026_07_28, log_level=level)  # type: ignore[arg-type]
+        with pytest.raises(ValueError):
+            known.wants_log("loud")  # type: ignore[arg-type]

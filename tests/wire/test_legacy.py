@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcpserve import Call, tool
 from tests.wire.http import Peer
 from tests.wire.server import CLIENT, LATEST_LEGACY, LEGACY, MODERN, Server, request
 from tests.wire.tools import Witness, add, burst, chatty, crash, echo, placed, refuse, silent, steps
@@ -222,6 +223,47 @@ def test_log_level_of_the_session() -> None:
     server.turn()
     heard = [[m["params"]["level"] for m in peer.messages if "method" in m] for peer in peers]
     assert heard == [["error"], ["info", "error"]]
+
+
+@tool
+async def murmur(call: Call) -> str:
+    """Log at info and at error, each second."""
+    for second in range(4):
+        await call.log("info", second)
+        await call.log("error", second)
+        await call.sleep(1)
+    return "said"
+
+
+@pytest.mark.parametrize("version", LEGACY)
+def test_log_level_that_changes(version: str) -> None:
+    """It counts from then on, also for a call that runs."""
+    server = Server(murmur)
+    session = server.session(version)
+    peer = session.call("murmur")
+    server.seconds(1)
+    session.ask("logging/setLevel", {"level": "error"}, id=2)
+    server.seconds(1)
+    session.ask("logging/setLevel", {"level": "debug"}, id=3)
+    server.seconds(3)
+    said = [message["params"] for message in peer.messages if "method" in message]
+    assert [(one["level"], one["data"]) for one in said] == [
+        *(("info", 0), ("error", 0), ("info", 1), ("error", 1)),
+        ("error", 2),
+        *(("info", 3), ("error", 3)),
+    ]
+
+
+@pytest.mark.parametrize("id", [1, "1", "ping", 0, -1])
+@pytest.mark.parametrize("version", LEGACY)
+def test_ping_while_a_call_runs(version: str, id: Any) -> None:
+    """It is answered at once, with the id as it was sent and nothing else."""
+    server = Server(silent)
+    session = server.session(version)
+    call = session.call("silent", id="long")
+    assert session.ask("ping", id=id).json == {"jsonrpc": "2.0", "id": id, "result": {}}
+    assert not call.answered
+    call.drop()
 
 
 @pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18"])
