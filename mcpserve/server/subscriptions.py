@@ -57,6 +57,7 @@ class Subscriptions:
         keys: The filter keys that there are.
         admission: By name of a filter key that lists things, who may hear of them: gets those that are asked for, and
             returns those that are granted, or raises ProtocolError. Without an entry all are granted.
+        knows: Tells whether a session may subscribe to the resource with this URI: there is one.
     """
 
     def __init__(
@@ -68,9 +69,11 @@ class Subscriptions:
         *,
         keys: Sequence[FilterKey] = FILTER_KEYS,
         admission: Mapping[str, Admission] | None = None,
+        knows: Callable[[str], bool] = lambda uri: True,
     ) -> None:
         self.publisher = publisher
         self.limits = limits
+        self.knows = knows
         self._envelope = envelope
         self._features = features
         self._keys = keys

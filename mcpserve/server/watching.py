@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from mcpserve.errors import InvalidParams
+from mcpserve.errors import InvalidParams, UnknownResource
 from mcpserve.protocol.notices import RESOURCE, Notice, Topic
 from mcpserve.protocol.revisions import Revision
 from mcpserve.server.subscriptions import Subscriptions
@@ -26,8 +26,7 @@ class Watch:
         uris: The resources that the session has subscribed to before.
 
     Attributes:
-        resources: True when resources can be subscribed to.
-        uris: The resources that are.
+        uris: The resources that it has subscribed to.
     """
 
     def __init__(
@@ -38,23 +37,32 @@ class Watch:
         uris: Collection[str] = (),
     ) -> None:
         self._publisher = subscriptions.publisher
-        self._most = subscriptions.limits.named
+        self._subscriptions = subscriptions
+        self._revision = revision
         self._send = send
         self._waiting: dict[Topic, Notice] = {}
-        honoured = subscriptions.honoured(revision)
-        self._lists = [key.topic for key in honoured if not key.many]
-        self.resources = RESOURCE in honoured
+        # those that were declared: "servers that declared the listChanged capability SHOULD send a notification"
+        self._lists = [key.topic for key in subscriptions.honoured(revision) if not key.many]
         self.uris: dict[str, None] = dict.fromkeys(uris)
         self._publisher.listen(self, [*self._lists, *map(_topic, self.uris)])
+
+    @property
+    def resources(self) -> bool:
+        """True when resources are served, and can be subscribed to."""
+        return RESOURCE in self._subscriptions.honoured(self._revision)
 
     def subscribe(self, uri: str) -> None:
         """Hear of a resource.
 
         Raises:
+            UnknownResource: There is none with this URI.
             InvalidParams: The session has subscribed to too many.
         """
-        if uri not in self.uris and len(self.uris) >= self._most:
-            raise InvalidParams(f"A session may subscribe to {self._most} resources here at the most")
+        if not self._subscriptions.knows(uri):
+            raise UnknownResource(uri)
+        most = self._subscriptions.limits.named
+        if uri not in self.uris and len(self.uris) >= most:
+            raise InvalidParams(f"A session may subscribe to {most} resources here at the most")
         self.uris[uri] = None
         self._publisher.listen(self, [_topic(uri)])
 

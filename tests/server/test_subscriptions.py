@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from mcpserve.errors import InvalidParams
+from mcpserve.errors import InvalidParams, UnknownResource
 from mcpserve.features.call import Caller
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.jsonrpc import Request
@@ -347,6 +347,32 @@ def test_a_session_hears_of_the_resources_it_subscribed_to() -> None:
     watch.unsubscribe("a:")
     bench.tell(a)
     assert (sent, others) == ([a.plain], [])
+
+
+def test_a_resource_that_is_unknown() -> None:
+    """It can't be subscribed to; one that has gone since can be unsubscribed from."""
+    known = {"a:"}
+    bench = Bench(knows=known.__contains__)
+    watch, _, _ = bench.watch()
+    watch.subscribe("a:")
+    with pytest.raises(UnknownResource):
+        watch.subscribe("b:")
+    known.clear()
+    watch.unsubscribe("a:")
+    watch.unsubscribe("b:")
+    assert not watch.uris
+
+
+def test_resources_that_are_served_later() -> None:
+    """They can be subscribed to; the list of prompts that the handshake did not declare is still none to hear of."""
+    bench = Bench("tools")
+    watch, sent, _ = bench.watch()
+    assert not watch.resources
+    bench.feature.names = ("tools", "prompts", "resources")
+    assert watch.resources
+    watch.subscribe("a:")
+    bench.tell(PROMPTS_CHANGED, resource_updated("a:"))
+    assert sent == [resource_updated("a:").plain]
 
 
 def test_too_many_resources() -> None:
