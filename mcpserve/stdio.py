@@ -206,7 +206,8 @@ class LineProtocol(TwistedProtocol):
         self._end()
 
     def writeConnectionLost(self) -> None:
-        """The client reads no more: what runs has nobody to run for."""
+        """The client reads no more: what runs has nobody to run for, and there is nothing left to close."""
+        self.connection = None
         self.conversation.lost()
         self._end()
 

@@ -16,30 +16,24 @@ from tests.wire.server import CAPABILITIES, CLIENT, INFO, MODERN, NOTHING, VERSI
 LIMITS = LineLimits()
 
 
-class Pipes:
+class Client:
     """Two pipes to a server, and what is at the client's end of them. Implements Twisted's transport.
 
     Args:
-        server: What the protocol serves.
+        protocol: The server's end.
         buffer: Bytes that the pipe takes while the client does not read; then it asks the server to pause.
-        limits: Bounds of the connection.
-        legacy: Whether the revisions with a handshake are served.
     """
 
-    def __init__(self, server: Server, *, buffer: int = 1024, limits: LineLimits = LIMITS, legacy: bool = True) -> None:
+    def __init__(self, protocol: LineProtocol, buffer: int = 1024) -> None:
         self.arrived = b""
-        self.ends = 0
         self.closed = False
         self.takes_input = True
+        self.protocol = protocol
         self._buffer = buffer
         self._unread = b""
         self._unsent: list[bytes] = []
         self._reads = True
         self._producer: Any = None
-        handshake = Handshake(server.dispatcher, server.subscriptions)
-        self.protocol = LineProtocol(
-            server.dispatcher, limits, (lambda c: Talk(handshake, c, Caller())) if legacy else None, self._ended
-        )
         self.protocol.makeConnection(self)
 
     # --- what the client does
@@ -105,6 +99,8 @@ class Pipes:
         self.arrived += unread
         if unread and self._producer is not None:
             self._producer.resumeProducing()
+        if self.closed:
+            self.protocol.connectionLost()
 
     def close_input(self) -> None:
         """Say no more."""
@@ -145,11 +141,10 @@ class Pipes:
         self.put(b"")
 
     def loseConnection(self) -> None:
-        """The server has closed."""
+        """The server closes, when all is read."""
         self.closed = True
-
-    def _ended(self) -> None:
-        self.ends += 1
+        if not self._unread:
+            self.protocol.connectionLost()
 
     # --- what the client has read
 
@@ -180,6 +175,25 @@ class Pipes:
     def unread(self) -> int:
         """How many bytes wait in the pipe."""
         return len(self._unread)
+
+
+class Pipes(Client):
+    """A client of a server in memory.
+
+    Args:
+        server: What is served.
+        limits: Bounds of the connection.
+        legacy: Whether the revisions with a handshake are served.
+    """
+
+    def __init__(self, server: Server, *, limits: LineLimits = LIMITS, legacy: bool = True) -> None:
+        self.ends = 0
+        handshake = Handshake(server.dispatcher, server.subscriptions)
+        maker = (lambda conversation: Talk(handshake, conversation, Caller())) if legacy else None
+        super().__init__(LineProtocol(server.dispatcher, limits, maker, self._ended))
+
+    def _ended(self) -> None:
+        self.ends += 1
 
 
 def _same(one: Any, other: Any) -> bool:
