@@ -347,7 +347,7 @@ class Call(Asks):
     def _expect(self, waiter: Deferred[Any], questions: Iterable[str]) -> None:
         if self.closed:
             # The questions have ended the call. Its coroutine is cancelled where it waits; so is whoever else does.
-            self.clock.callLater(0, awaiting.cancel, waiter)
+            waiter.addBoth(_settled, self.clock.callLater(0, awaiting.cancel, waiter))
         else:
             self._asked |= dict.fromkeys(questions, waiter)
 
@@ -393,7 +393,8 @@ class Call(Asks):
     def release(self) -> None:
         """The call is closed: cancel what still sleeps or waits for room, so that nobody waits for ever."""
         for waiter in [*self._waiters, *filter(None, self._asked.values())]:
-            awaiting.cancel(waiter)
+            if not waiter.called:
+                awaiting.cancel(waiter)
 
     def _turn(self) -> Awaitable[None]:
         if not self.paused or self.closed:
@@ -435,6 +436,13 @@ class Call(Asks):
             f(*args)
         except BaseException as error:
             self._outcome.fail(error)
+
+
+def _settled(result: Any, delayed: IDelayedCall) -> Any:
+    """Pass a result on; what was to be done about it need not be done any more."""
+    if delayed.active():
+        delayed.cancel()
+    return result
 
 
 def _number(value: float) -> float:
