@@ -25,9 +25,8 @@ from twisted.internet.task import Clock
 
 from mcpserve.features import publish
 from mcpserve.features.call import Caller, Cause, Runtime
-from mcpserve.features.catalog import Catalog
+from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
-from mcpserve.features.tool import build
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.metadata import RequestMetadata
@@ -48,8 +47,8 @@ from mcpserve.protocol.types import (
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import Calls
 from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.features import PluginFeatures
 from mcpserve.server.running import Running
-from mcpserve.server.tools import Tools
 
 
 @attrs.frozen
@@ -236,10 +235,11 @@ class ToolRunner:
         self.clock = Clock()
         self._wheel = TimingWheel(self.clock)
         envelope = Envelope(Implementation(name="test", version="0"))
-        catalog = Catalog([build(function, "the test") for function in functions])
         runtime = Runtime(clock=self.clock, wheel=self._wheel, threads=ImmediateThreads())
         self._calls = Calls(runtime)
-        self._dispatcher = Dispatcher([Tools(catalog, envelope, self._calls)], envelope)
+        self._dispatcher = Dispatcher(
+            [*PluginFeatures(collect(functions, "the test"), envelope, self._calls)], envelope
+        )
         self._last_id = 0
         self.published: list[Published] = []
         outlet = _Outlet(self.published)

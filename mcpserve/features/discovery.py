@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,6 +20,10 @@ from typing import Any
 import attrs
 
 from mcpserve.errors import PluginError
+from mcpserve.features.catalog import PAGE_SIZE, Catalog, Catalogs, Library
+from mcpserve.features.directory import Directory
+from mcpserve.features.prompt import PROMPT_MARK, Prompt, PromptOptions, build_prompt
+from mcpserve.features.resource import RESOURCE_MARK, Resource, ResourceOptions, build_resource
 from mcpserve.features.tool import MARK, Tool, ToolOptions, build
 
 GROUP = "mcpserve.plugins"
@@ -29,12 +33,48 @@ _BROKEN = (Exception, SystemExit)
 """What a plugin may raise while it is loaded, none of which is a reason for the server to end."""
 
 
+_MARKS: Mapping[str, type[Any]] = {MARK: ToolOptions, PROMPT_MARK: PromptOptions, RESOURCE_MARK: ResourceOptions}
+
+
 @attrs.frozen(kw_only=True)
 class Found:
-    """What a look for plugins found: tools in order, and a sentence for each thing that is wrong."""
+    """What a look for plugins found, each kind in order, and a sentence for each thing that is wrong.
 
-    tools: Sequence[Tool]
-    problems: Sequence[str]
+    Args:
+        tools: The tools.
+        prompts: The prompts.
+        resources: Single resources and templates; the templates of directories too.
+        directories: The directories, with their templates.
+        problems: What is wrong.
+    """
+
+    tools: list[Tool] = attrs.field(factory=list)
+    prompts: list[Prompt] = attrs.field(factory=list)
+    resources: list[Resource] = attrs.field(factory=list)
+    directories: dict[Directory, Resource] = attrs.field(factory=dict)
+    problems: list[str] = attrs.field(factory=list)
+
+    def take(self, thing: Any, origin: str) -> None:
+        """Build what a plugin has declared; a function may be several things at once."""
+        if type(thing) is Directory:
+            self._build(lambda: self._directory(thing, origin))
+        if _is_marked(thing, MARK):
+            self._build(lambda: self.tools.append(build(thing, origin)))
+        if _is_marked(thing, PROMPT_MARK):
+            self._build(lambda: self.prompts.append(build_prompt(thing, origin)))
+        if _is_marked(thing, RESOURCE_MARK):
+            self._build(lambda: self.resources.append(build_resource(thing, origin)))
+
+    def _directory(self, directory: Directory, origin: str) -> None:
+        template = directory.build(origin)
+        self.directories[directory] = template
+        self.resources.append(template)
+
+    def _build(self, f: Callable[[], None]) -> None:
+        try:
+            f()
+        except PluginError as error:
+            self.problems.append(str(error))
 
 
 def discover(
@@ -50,25 +90,63 @@ def discover(
         packages: The entry points to load; by default those of group `mcpserve.plugins`.
 
     Returns:
-        The tools, directory by directory, file by file, in the order of their definition; and the problems.
+        What they declare, directory by directory, file by file, in the order of its definition; and the problems.
     """
-    tools: list[Tool] = []
-    problems: list[str] = []
+    found = Found()
     seen: set[str] = set()
-    for name, origin, load in _sources(directories, packages, problems):
+    for name, origin, load in _sources(directories, packages, found.problems):
         seen.add(name)
         try:
-            functions = _functions_of(load(), name, origin, settings.get(name))
+            declared = _declared(load(), name, origin, settings.get(name))
+        except PluginError as error:
+            found.problems.append(str(error))
+            continue
+        for thing in declared:
+            found.take(thing, origin)
+    found.problems.extend(f"plugin.{name}: there is no such plugin" for name in sorted(set(settings) - seen))
+    return found
+
+
+def catalogs_of(found: Found, page_size: int = PAGE_SIZE) -> Catalogs:
+    """Make the catalogues of what was found.
+
+    Raises:
+        PluginError: Some things have the same name; the message has a line for each pair.
+    """
+    problems: list[str] = []
+
+    def catalog(items: Sequence[Any], noun: str) -> Catalog[Any]:
+        try:
+            return Catalog(items, page_size=page_size, noun=noun)
         except PluginError as error:
             problems.append(str(error))
-            continue
-        for function in functions:
-            try:
-                tools.append(build(function, origin))
-            except PluginError as error:
-                problems.append(str(error))
-    problems += [f"plugin.{name}: there is no such plugin" for name in sorted(set(settings) - seen)]
-    return Found(tools=tools, problems=problems)
+            return Catalog()
+
+    templates = [resource for resource in found.resources if resource.template.variables]
+    single = [resource for resource in found.resources if not resource.template.variables]
+    library = Library(
+        resources=catalog(single, "resource"),
+        templates=catalog(templates, "resource template"),
+        directories={d: template for d, template in found.directories.items() if template in templates},
+    )
+    catalogs = Catalogs(tools=catalog(found.tools, "tool"), prompts=catalog(found.prompts, "prompt"), library=library)
+    if problems:
+        raise PluginError("\n".join(problems))
+    return catalogs
+
+
+def collect(things: Iterable[Any], origin: str, page_size: int = PAGE_SIZE) -> Catalogs:
+    """Make the catalogues of some decorated functions and directories.
+
+    Raises:
+        PluginError: One of them does not fit.
+    """
+    found = Found()
+    for thing in things:
+        found.take(thing, origin)
+    if found.problems:
+        raise PluginError("\n".join(found.problems))
+    return catalogs_of(found, page_size)
 
 
 def _sources(directories: Iterable[Path], packages: Iterable[EntryPoint] | None, problems: list[str]) -> Iterable[Any]:
@@ -136,19 +214,21 @@ def _line(error: BaseException, path: Path) -> str:
     return line
 
 
-def _functions_of(module: ModuleType, name: str, origin: str, settings: Mapping[str, Any] | None) -> Sequence[Any]:
-    """Configure a plugin, and find the functions that are its tools."""
+def _declared(module: ModuleType, name: str, origin: str, settings: Mapping[str, Any] | None) -> Sequence[Any]:
+    """Configure a plugin, and find the functions and directories that it declares."""
     configure = getattr(module, "configure", None)
     if configure is not None:
         _configure(configure, name, origin, settings or {})
     elif settings is not None:
         raise PluginError(f"plugin.{name}: {origin} takes no settings")
     listed = getattr(module, "tools", None)
-    listing = callable(listed) and not _is_marked(listed)
-    functions = _listed(listed, origin) if listing else _marked(module)
-    if not functions and configure is None and not listing:
-        raise PluginError(f"{origin}: defines no tool; decorate a function with @mcpserve.tool")
-    return functions
+    listing = callable(listed) and not _is_declared(listed)
+    things = _listed(listed, origin) if listing else _defined(module)
+    if not things and configure is None and not listing:
+        raise PluginError(
+            f"{origin}: defines no tool, prompt or resource; decorate a function, as with @mcpserve.tool"
+        )
+    return things
 
 
 def _configure(configure: Any, name: str, origin: str, settings: Mapping[str, Any]) -> None:
@@ -168,22 +248,26 @@ def _listed(tools: Any, origin: str) -> Sequence[Any]:
     except _BROKEN as error:
         raise PluginError(f"{origin}: tools: {_reason(error)}") from error
     for function in functions:
-        if not _is_marked(function):
+        if not _is_declared(function):
             raise PluginError(f"{origin}: tools: {function!r} is no tool; decorate it with @mcpserve.tool")
     return functions
 
 
-def _marked(module: ModuleType) -> Sequence[Any]:
-    """The marked functions that the module or a part of its package defines, in the order of their definition."""
+def _defined(module: ModuleType) -> Sequence[Any]:
+    """What the module or a part of its package declares, in the order of its definition."""
     inside = module.__name__ + "."
     found = {
         id(value): value
         for value in vars(module).values()
-        if _is_marked(value) and f"{value.__module__}.".startswith(inside)
+        if type(value) is Directory or (_is_declared(value) and f"{value.__module__}.".startswith(inside))
     }
     return list(found.values())
 
 
-def _is_marked(value: Any) -> bool:
-    """Look for the mark without asking the value: some objects have an answer, or an exception, for every name."""
-    return isinstance(inspect.getattr_static(value, MARK, None), ToolOptions)
+def _is_declared(value: Any) -> bool:
+    return type(value) is Directory or any(_is_marked(value, mark) for mark in _MARKS)
+
+
+def _is_marked(value: Any, mark: str) -> bool:
+    """Look for a mark without asking the value: some objects have an answer, or an exception, for every name."""
+    return isinstance(inspect.getattr_static(value, mark, None), _MARKS[mark])

@@ -7,7 +7,7 @@ dataclasses, NewType, and Annotated with a description or an `Arg`. A class that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, MutableSequence, MutableSet, Sequence, Set
+from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, MutableSet, Sequence, Set
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -66,6 +66,7 @@ class Arg:
     Args:
         description: What the value means, for the model.
         header: Mirrors the value into the header `Mcp-Param-<header>`; only for str, int and bool. Never for secrets.
+        completer: Suggests values for an argument of a prompt or a resource template; see `features.completion`.
         keywords: Further keywords of JSON Schema in snake_case: `exclusive_minimum=0`, `max_length=10`.
 
     Spec: Tools, x-mcp-header.
@@ -73,11 +74,19 @@ class Arg:
 
     description: str | None
     header: str | None
+    completer: Callable[..., Any] | Sequence[str] | None
     schema: Mapping[str, Any]
 
-    def __init__(self, description: str | None = None, *, header: str | None = None, **keywords: Any) -> None:
+    def __init__(
+        self,
+        description: str | None = None,
+        *,
+        header: str | None = None,
+        completer: Callable[..., Any] | Sequence[str] | None = None,
+        **keywords: Any,
+    ) -> None:
         schema = {_camel_case(name): value for name, value in keywords.items()}
-        self.__attrs_init__(description, header, schema)
+        self.__attrs_init__(description, header, completer, schema)
 
 
 def _camel_case(name: str) -> str:

@@ -35,12 +35,14 @@ class Method:
         named: The member of params that names what it is about, and that `Mcp-Name` mirrors.
         modern_only: True when the revisions with a handshake do not know it.
         streams: True when it is answered with a stream, and a client that takes none can't be served.
+        served: Tells whether there is anything to serve with it; what is not served is unknown.
     """
 
     run: Callable[[Exchange, RequestMetadata, Caller], None]
     named: str | None = None
     modern_only: bool = False
     streams: bool = False
+    served: Callable[[], bool] | None = None
 
 
 class Feature(Protocol):
@@ -101,6 +103,8 @@ class Dispatcher:
     def _method(self, exchange: Exchange) -> Method:
         method = self.methods.get(exchange.request.method)
         if method is None or (method.modern_only and not exchange.revision.modern):
+            raise MethodNotFound(exchange.request.method)
+        if method.served is not None and not method.served():
             raise MethodNotFound(exchange.request.method)
         return method
 

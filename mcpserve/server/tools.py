@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import attrs
-import orjson
 
 from mcpserve.errors import InvalidParams, ToolError
 from mcpserve.features.call import Caller
@@ -21,9 +20,8 @@ from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import ABSENT, Result, Text
 from mcpserve.server.calls import Calls, Runner
 from mcpserve.server.dispatch import Method
+from mcpserve.server.pages import Pages
 from mcpserve.server.tasks import Tasks
-
-LIST_TTL_MS = 60_000
 
 
 class Tools:
@@ -36,13 +34,14 @@ class Tools:
         tasks: What calls may become; without it there are no tasks, and no client is taken to know them.
     """
 
-    def __init__(self, catalog: Catalog, envelope: wire.Envelope, calls: Calls, tasks: Tasks | None = None) -> None:
-        self._catalog = catalog
+    def __init__(
+        self, catalog: Catalog[Tool], envelope: wire.Envelope, calls: Calls, tasks: Tasks | None = None
+    ) -> None:
+        self.catalog = catalog
         self._tasks = tasks
-        self._envelope = envelope
         self._answers = ToolAnswers(envelope)
         self._runner = Runner(calls, self._answers)
-        self._lists: dict[tuple[bool, str | None], orjson.Fragment] = {}
+        self._pages = Pages[Tool]("tools", wire.tool, envelope)
         self.methods: Mapping[str, Method] = {
             "tools/list": Method(run=self.list),
             "tools/call": Method(run=self.call, named="name"),
@@ -52,31 +51,14 @@ class Tools:
         """What is declared of tools."""
         return {"tools": {}}
 
-    @property
-    def catalog(self) -> Catalog:
-        """What is served now."""
-        return self._catalog
-
-    @catalog.setter
-    def catalog(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._lists.clear()
-
     def list(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
-        """tools/list. The encoded page is kept: a list changes rarely and is asked for often."""
-        cursor = exchange.request.params.get("cursor")
-        if cursor is not None and not isinstance(cursor, str):
-            raise InvalidParams("cursor must be a string")
-        key = (exchange.revision.modern, cursor)
-        page = self._lists.get(key)
-        if page is None:
-            page = self._lists[key] = self._encode_page(cursor, exchange.revision)
-        exchange.succeed(page)
+        """tools/list."""
+        self._pages.answer(self.catalog, exchange)
 
     def call(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """tools/call: find the tool, check the arguments, run it."""
         params = exchange.request.params
-        tool = self._catalog.get(params["name"])
+        tool = self.catalog.get(params["name"])
         if tool is None:
             raise InvalidParams(f"Unknown tool: {params['name'][:128]}")
         arguments = params.get("arguments")
@@ -93,14 +75,6 @@ class Tools:
         else:
             offer = None if self._tasks is None else self._tasks.offer(tool, metadata, caller)
             self._runner.run(tool, arguments, exchange, metadata, caller, offer)
-
-    def _encode_page(self, cursor: str | None, revision: Revision) -> orjson.Fragment:
-        page = self._catalog.page(cursor)
-        shape: dict[str, Any] = {"tools": [wire.tool(tool.definition, revision) for tool in page.tools]}
-        if page.next_cursor is not None:
-            shape["nextCursor"] = page.next_cursor
-        result = self._envelope.cacheable(shape, revision, ttl_ms=LIST_TTL_MS, scope="public")
-        return orjson.Fragment(orjson.dumps(result))
 
 
 @attrs.frozen

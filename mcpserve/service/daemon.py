@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpserve.errors import ConfigurationError, StartError
-from mcpserve.features.catalog import Catalog
+from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.sessions import SessionLimits, Sessions
 from mcpserve.legacy.streams import ResumeLimits
@@ -41,15 +41,15 @@ class Daemon(Service):
     Args:
         reactor: What it runs on.
         settings: What the operator set.
-        catalog: The tools to begin with.
+        catalogs: What plugins bring, to begin with.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs) -> None:
         self._reactor = reactor
         self._settings = settings
         self._ports: list[IListeningPort] = []
         self._problem: str | None = None
-        self.offer = Offer(reactor, settings, catalog)
+        self.offer = Offer(reactor, settings, catalogs)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings))
         legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
@@ -113,7 +113,8 @@ class Daemon(Service):
     def _started(self) -> None:
         self._take_signals()
         # Twisted has made sys.stdout a log by now; this is for the person who started the server
-        print(greeting(self._settings.listen, self._ports, self.offer.tools.catalog), file=sys.__stdout__, flush=True)
+        text = greeting(self._settings.listen, self._ports, self.offer.features.catalogs)
+        print(text, file=sys.__stdout__, flush=True)
 
     def _take_signals(self) -> None:
         on_stop(self._reactor, self._stop_or_hurry)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IListeningPort
 
-from mcpserve.features.catalog import Catalog
+from mcpserve.features.catalog import Catalogs
 from mcpserve.protocol import metadata
 from mcpserve.protocol.revisions import V2026_07_28
 from mcpserve.web.endpoint import PATH
@@ -16,11 +16,11 @@ from mcpserve.web.endpoint import PATH
 _TRIES = ("ticker", "countdown", "echo")
 
 
-def greeting(listen: Sequence[str], ports: Sequence[IListeningPort], catalog: Catalog) -> str:
-    """The URLs of the endpoint, the number of tools, and a curl line for one of them."""
+def greeting(listen: Sequence[str], ports: Sequence[IListeningPort], catalogs: Catalogs) -> str:
+    """The URLs of the endpoint, how much there is, and a curl line for one of the tools."""
     urls = [_url(description, port) for description, port in zip(listen, ports, strict=True)]
-    lines = [f"mcpserve is ready with {len(catalog)} tools:", *(f"  {url}" for url in urls)]
-    tool = next((name for name in _TRIES if catalog.get(name) is not None), None)
+    lines = [f"mcpserve is ready with {catalogs.counted()}:", *(f"  {url}" for url in urls)]
+    tool = next((name for name in _TRIES if catalogs.tools.get(name) is not None), None)
     if tool is not None and urls[0].startswith("http"):
         lines += ["Try it:", "  " + _curl(urls[0], tool)]
     return "\n".join(lines)

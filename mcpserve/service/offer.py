@@ -11,20 +11,21 @@ from twisted.logger import Logger
 from mcpserve.errors import ConfigurationError, PluginError
 from mcpserve.features import publish
 from mcpserve.features.call import Cause, Runtime
-from mcpserve.features.catalog import Catalog
+from mcpserve.features.catalog import Catalogs
 from mcpserve.features.seals import Seals
 from mcpserve.features.threads import ToolThreads
 from mcpserve.features.timing import TimingWheel
-from mcpserve.protocol.notices import FILTER_KEYS, TOOLS_CHANGED
+from mcpserve.protocol.notices import FILTER_KEYS
 from mcpserve.protocol.tasks import TASK_IDS
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher, Feature
+from mcpserve.server.features import PluginFeatures
 from mcpserve.server.publisher import Publisher
+from mcpserve.server.rescans import Rescans
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
-from mcpserve.server.tools import Tools
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
 
@@ -40,18 +41,18 @@ class Offer:
     Args:
         reactor: What it runs on.
         settings: What the operator set.
-        catalog: The tools to begin with.
+        catalogs: What plugins bring, to begin with.
 
     Attributes:
         dispatcher: Where a transport hands its requests to.
         calls: What runs.
-        tools: The tools.
-        tasks: What calls of them have become.
+        features: What plugins bring.
+        tasks: What calls of tools have become.
         publisher: Where what has changed is told.
         subscriptions: Who hears of it.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs) -> None:
         self._reactor = reactor
         self._settings = settings
         self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
@@ -61,8 +62,9 @@ class Offer:
         self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
         self.publisher = Publisher(self._threads.call_in_reactor)
         self.tasks = Tasks(envelope, runtime, task_limits(settings), publisher=self.publisher)
-        self.tools = Tools(catalog, envelope, self.calls, self.tasks)
-        features: list[Feature] = [self.tools, self.tasks]
+        self.features = PluginFeatures(catalogs, envelope, self.calls, self.tasks)
+        self._rescans = Rescans(self.features.resources, runtime, self.publisher)
+        features: list[Feature] = [*self.features, self.tasks]
         self.subscriptions = Subscriptions(
             self.publisher,
             envelope,
@@ -78,27 +80,28 @@ class Offer:
         self.tasks.restore()
         self._threads.start()
         publish.attach(self.publisher)
+        self._rescans.start()
 
     def stop(self) -> None:
         """All is over: the threads end."""
         publish.detach(self.publisher)
+        self._rescans.stop()
         self._threads.stop()
 
     def reload(self) -> None:
         """Load the plugins anew. If something is wrong with them, the old ones stay. What runs goes on."""
         try:
-            catalog = load(self._settings)
+            catalogs = load(self._settings)
         except (PluginError, ConfigurationError) as error:
             _log.error("Plugins not reloaded, the old ones stay: {problem}", problem=str(error))
             return
-        before, after = {tool.name for tool in self.tools.catalog}, {tool.name for tool in catalog}
-        tools_changed = [tool.definition for tool in self.tools.catalog] != [tool.definition for tool in catalog]
-        self.tools.catalog = catalog
-        if tools_changed:
-            self.publisher.publish(TOOLS_CHANGED)
+        before, after = set(self.features.catalogs.names()), set(catalogs.names())
+        for notice in self.features.replace(catalogs):
+            self.publisher.publish(notice)
+        self._rescans.start()
         _log.info(
-            "Plugins reloaded: {count} tools, {new} new, {gone} gone",
-            count=len(catalog),
+            "Plugins reloaded: {counts}, {new} new, {gone} gone",
+            counts=catalogs.counted(),
             new=len(after - before),
             gone=len(before - after),
         )

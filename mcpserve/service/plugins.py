@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TextIO
 
+import attrs
+
 from mcpserve.errors import ConfigurationError, PluginError
-from mcpserve.features.catalog import Catalog, select
-from mcpserve.features.discovery import discover
+from mcpserve.features.catalog import Catalogs, check_choice, select
+from mcpserve.features.discovery import Found, catalogs_of, discover
 from mcpserve.service.settings import Settings
 
 _HERE = Path(__file__).resolve().parent.parent
@@ -19,27 +21,38 @@ def shipped_directory() -> Path:
     return installed if installed.is_dir() else _HERE.parent / "plugins"
 
 
-def load(settings: Settings) -> Catalog:
-    """Load all plugins and make the catalogue.
+def load(settings: Settings) -> Catalogs:
+    """Load all plugins and make the catalogues.
 
     Raises:
-        PluginError: Some can't be loaded, or have tools of the same name; the message has a line for each.
-        ConfigurationError: A tool that the settings name does not exist.
+        PluginError: Some can't be loaded, or have things of the same name; the message has a line for each.
+        ConfigurationError: A name in the settings is that of nothing.
     """
     directories = [Path(directory) for directory in settings.plugins]
     if settings.shipped:
         directories.insert(0, shipped_directory())
     found = discover(directories, settings.plugin)
-    # A name that is unknown now may be that of a tool in a broken plugin; so the names wait until all plugins are well.
-    chosen = found.tools if found.problems else select(found.tools, settings.only, settings.without)
+    # A name that is unknown now may be that of something in a broken plugin; so the names wait until all are well.
     problems = list(found.problems)
     try:
-        catalog = Catalog(chosen, page_size=settings.page_size)
+        catalogs = catalogs_of(found if problems else _chosen(found, settings), settings.page_size)
     except PluginError as error:
         problems.append(str(error))
     if problems:
         raise PluginError("\n".join(problems))
-    return catalog
+    return catalogs
+
+
+def _chosen(found: Found, settings: Settings) -> Found:
+    """What the operator wants served of what there is."""
+    only, without = settings.only, settings.without
+    check_choice([*found.tools, *found.prompts, *found.resources], only, without)
+    return attrs.evolve(
+        found,
+        tools=select(found.tools, only, without),
+        prompts=select(found.prompts, only, without),
+        resources=select(found.resources, only, without),
+    )
 
 
 def report(settings: Settings, out: TextIO) -> int:
@@ -49,13 +62,14 @@ def report(settings: Settings, out: TextIO) -> int:
         The exit status: 0 when it would be served, 1 when not.
     """
     try:
-        catalog = load(settings)
+        catalogs = load(settings)
     except (PluginError, ConfigurationError) as error:
         print(f"Not ready:\n{error}", file=out)
         return 1
     for endpoint in settings.listen:
-        print(f"listen  {endpoint}", file=out)
-    for tool in catalog:
-        print(f"tool    {tool.name:24} {tool.origin}", file=out)
-    print(f"Ready: {len(catalog)} tools.", file=out)
+        print(f"listen    {endpoint}", file=out)
+    for kind, catalog in catalogs.kinds():
+        for item in catalog:
+            print(f"{kind:9} {item.name:24} {item.origin}", file=out)
+    print(f"Ready: {catalogs.counted()}.", file=out)
     return 0

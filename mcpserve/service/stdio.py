@@ -34,7 +34,7 @@ from twisted.logger import (
 
 from mcpserve.errors import StartError
 from mcpserve.features.call import Caller
-from mcpserve.features.catalog import Catalog
+from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.talk import Talk
 from mcpserve.server.conversation import Conversation
@@ -58,17 +58,17 @@ class LineServer:
     Args:
         reactor: What it runs on.
         settings: What the operator set.
-        catalog: The tools.
+        catalogs: What plugins bring.
 
     Attributes:
         protocol: To be connected to a transport.
         over: Fires with None when all is over.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, catalog: Catalog) -> None:
+    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs) -> None:
         self._reactor = reactor
         self._settings = settings
-        self.offer = Offer(reactor, settings, catalog)
+        self.offer = Offer(reactor, settings, catalogs)
         limits = LineLimits(line=settings.body_limit, buffer=settings.stream_buffer)
         self._handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
         self.protocol = LineProtocol(self.offer.dispatcher, limits, self._legacy, self.stop)
@@ -160,9 +160,9 @@ def log_to_stderr() -> None:
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 
-def run(reactor: Any, settings: Settings, catalog: Catalog, descriptors: Descriptors) -> None:
+def run(reactor: Any, settings: Settings, catalogs: Catalogs, descriptors: Descriptors) -> None:
     """Serve on these descriptors until all is over."""
-    server = LineServer(reactor, settings, catalog)
+    server = LineServer(reactor, settings, catalogs)
 
     def started() -> None:
         on_stop(reactor, server.stop_or_hurry)

@@ -204,8 +204,8 @@ def test_the_configuration_with_plugins_would_be_served() -> None:
     """The plugins, the tools and the tables that the example names exist."""
     settings = Settings(**read_file(EXAMPLES / "mcpserve.toml"))
     catalog = load(settings)
-    assert catalog.get("bake") is not None
-    assert catalog.get("stretch") is None
+    assert catalog.tools.get("bake") is not None
+    assert catalog.tools.get("stretch") is None
 
 
 def test_the_entry_point_is_of_our_group() -> None:

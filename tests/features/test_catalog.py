@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcpserve import tool
 from mcpserve.errors import ConfigurationError, InvalidParams, PluginError
-from mcpserve.features.catalog import Catalog, select
+from mcpserve.features.catalog import Catalog, check_choice, select
 from mcpserve.features.tool import Tool, build
 
 
@@ -52,18 +52,18 @@ def test_pages(page_size: int, count: int) -> None:
     """Page by page each tool comes once, in order; no page but the only one is empty."""
     catalog = Catalog(TOOLS[:count], page_size=page_size)
     page = catalog.page()
-    seen = [*page.tools]
+    seen = [*page.items]
     while page.next_cursor is not None:
         page = catalog.page(page.next_cursor)
-        assert 0 < len(page.tools) <= page_size
-        seen += page.tools
+        assert 0 < len(page.items) <= page_size
+        seen += page.items
     assert seen == TOOLS[:count]
 
 
 def test_a_cursor_stays_good() -> None:
     """It names the last tool that was seen, so that others may come and go in between."""
     cursor = Catalog(TOOLS[:4], page_size=2).page().next_cursor
-    assert [t.name for t in Catalog([TOOLS[4], *TOOLS[1:4]]).page(cursor).tools] == ["c", "d"]
+    assert [t.name for t in Catalog([TOOLS[4], *TOOLS[1:4]]).page(cursor).items] == ["c", "d"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_cursors_of_all_names() -> None:
     cursor = None
     for name in names:
         page = catalog.page(cursor)
-        assert [t.name for t in page.tools] == [name]
+        assert [t.name for t in page.items] == [name]
         cursor = page.next_cursor
 
 
@@ -100,5 +100,5 @@ def test_the_choice() -> None:
 def test_unknown_names(option: str) -> None:
     """The sentence names the option, all that is unknown, and what there is."""
     with pytest.raises(ConfigurationError) as caught:
-        select([a_tool("b"), a_tool("a")], **{option: ["x", "a", "w"]})
-    assert str(caught.value) == f"{option}: no tool is named 'w', 'x'; there are: a, b"
+        check_choice([a_tool("b"), a_tool("a")], **{option: ["x", "a", "w"]})
+    assert str(caught.value) == f"{option}: nothing is named 'w', 'x'; there are: a, b"

@@ -161,7 +161,7 @@ def test_two_files_of_the_same_name(tmp_path: Path) -> None:
         ("import sys\nsys.exit(3)\n", ":2: exits while it is loaded"),
         ("compile('x' * 3 + '(', 'elsewhere.py', 'exec')\n", ":1: SyntaxError"),
         ("from mcpserve import tool\n\n@tool(nmae='x')\ndef f(): ...\n", ":3: TypeError: "),
-        ("x = 1\n", ": defines no tool; decorate a function with @mcpserve.tool"),
+        ("x = 1\n", ": defines no tool, prompt or resource; decorate a function, as with @mcpserve.tool"),
         ("tools = [1]\n", ": defines no tool"),
         ("def tools():\n    return 1 / 0\n", ": tools: ZeroDivisionError: division by zero"),
         ("def tools():\n    raise SystemExit\n", ": tools: exits while it is loaded"),

@@ -9,9 +9,8 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from mcpserve.features.call import Caller, Cause, Runtime
-from mcpserve.features.catalog import Catalog
+from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
-from mcpserve.features.tool import build
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import V2026_07_28, Revision
@@ -19,8 +18,8 @@ from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher
+from mcpserve.server.features import PluginFeatures
 from mcpserve.server.tasks import TaskLimits, Tasks
-from mcpserve.server.tools import Tools
 from mcpserve.stores.tasks import TaskStore
 from mcpserve.testing import ImmediateThreads
 from tests.recording import RecordingCarrier, exchange_of
@@ -76,11 +75,11 @@ class Desk:
         self.threads = ImmediateThreads()
         envelope = Envelope(Implementation(name="desk", version="1"))
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=self.threads)
-        catalog = Catalog([build(function, "here.py") for function in functions], page_size=page_size)
         self.calls = Calls(runtime, CallLimits(calls=most_calls))
         self.tasks = Tasks(envelope, runtime, tasks or TaskLimits(), store=store)
-        self.tools = Tools(catalog, envelope, self.calls, self.tasks)
-        self.dispatcher = Dispatcher([self.tools, self.tasks], envelope, "Read on.")
+        self.features = PluginFeatures(collect(functions, "here.py", page_size), envelope, self.calls, self.tasks)
+        self.tools = self.features.tools
+        self.dispatcher = Dispatcher([*self.features, self.tasks], envelope, "Read on.")
 
     def ask(
         self,

@@ -83,12 +83,21 @@ def test_an_encoded_list_is_kept_until_the_catalogue_changes() -> None:
     """It is encoded once, and anew for another catalogue."""
     desk = Desk(add)
     desk.ask("tools/list")
-    kept = dict(desk.tools._lists)
+    kept = dict(desk.tools._pages._encoded)
     desk.ask("tools/list")
-    assert all(desk.tools._lists[key] is page for key, page in kept.items())
+    assert len(kept) == 1
+    assert all(desk.tools._pages._encoded[key] is page for key, page in kept.items())
     desk.tools.catalog = Catalog([build(shout, "new.py")])
     assert [t["name"] for t in desk.ask("tools/list").result["tools"]] == ["shout"]
     assert desk.tools.catalog.get("add") is None
+
+
+def test_each_revision_has_its_own_list() -> None:
+    """What one revision can't carry is missing in its list only, whoever asked first."""
+    desk = Desk(add)
+    for revision, carried in ((V2025_03_26, False), (V2025_11_25, True), (V2025_03_26, False)):
+        (definition,) = desk.ask("tools/list", revision=revision).result["tools"]
+        assert ("outputSchema" in definition) == carried
 
 
 def test_running_calls_keep_their_tool() -> None:

@@ -49,12 +49,12 @@ class House:
     def call(self, name: str, **arguments: Any) -> RecordingCarrier:
         """Call a tool without any transport."""
         exchange, carrier = exchange_of("tools/call", {"name": name, "arguments": arguments})
-        self.daemon.offer.tools.call(exchange, RequestMetadata(revision=V2026_07_28), Caller())
+        self.daemon.offer.features.tools.call(exchange, RequestMetadata(revision=V2026_07_28), Caller())
         return carrier
 
     def names(self) -> list[str]:
         """The tools that are served."""
-        return [tool.name for tool in self.daemon.offer.tools.catalog]
+        return [tool.name for tool in self.daemon.offer.features.tools.catalog]
 
     def stop(self) -> list[object]:
         """Stop the service; the list has an element when that is over."""
@@ -134,7 +134,7 @@ def test_a_reload(house: House, lines: list[LogEvent]) -> None:
     assert house.names() == ["other"]
     house.advance(1.1)
     assert carrier.replies[0]["result"]["content"][0]["text"] == "wait"
-    assert [(line["count"], line["new"], line["gone"]) for line in lines] == [(1, 1, 1)]
+    assert [(line["counts"], line["new"], line["gone"]) for line in lines] == [("1 tool", 1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_reload_that_takes_a_chosen_tool_away(tmp_path: Path, lines: list[LogE
     house.put("other")
     house.daemon.offer.reload()
     assert house.names() == ["wait"]
-    assert "no tool is named 'wait'" in lines[0]["problem"]
+    assert "nothing is named 'wait'" in lines[0]["problem"]
 
 
 # --- stopping
@@ -261,7 +261,7 @@ def test_names_of_the_server(tmp_path: Path) -> None:
     house = House(tmp_path, name="ours", instructions="Read on.", max_calls=1)
     house.call("wait")
     assert "busy" in house.call("wait").replies[0]["result"]["content"][0]["text"]
-    server = house.daemon.offer.tools._envelope.server
+    server = house.daemon.offer.dispatcher.envelope.server
     assert server["name"] == "ours"
     house.daemon.startService()
     house.stop()

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 from zope.interface import implementer
 
 from mcpserve import tool
-from mcpserve.features.catalog import Catalog
+from mcpserve.features.catalog import Catalog, Catalogs
 from mcpserve.features.tool import build
 from mcpserve.service.greeting import greeting
 
@@ -36,13 +36,13 @@ class FakePort:
         """See IListeningPort."""
 
 
-def catalog(*names: str) -> Catalog:
+def catalogs(*names: str) -> Catalogs:
     """Tools of these names."""
 
     def f() -> None:
         """Do."""
 
-    return Catalog([build(tool(name=name)(f), "x") for name in names])
+    return Catalogs(tools=Catalog([build(tool(name=name)(f), "x") for name in names]))
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def catalog(*names: str) -> Catalog:
 )
 def test_urls(description: str, address: Any, url: str) -> None:
     """The address that can be used on this machine; sockets that have no URL are named by their endpoint."""
-    text = greeting([description], [FakePort(address)], catalog())
+    text = greeting([description], [FakePort(address)], catalogs())
     assert text.splitlines() == ["mcpserve is ready with 0 tools:", f"  {url}"]
 
 
 def test_several_endpoints() -> None:
     """A line each, and a line to try for the first."""
     ports = [FakePort(IPv4Address("TCP", "127.0.0.1", n)) for n in (1, 2)]
-    lines = greeting(["tcp:1", "tcp:2"], ports, catalog("echo")).splitlines()
+    lines = greeting(["tcp:1", "tcp:2"], ports, catalogs("echo")).splitlines()
     assert lines[1:4] == ["  http://127.0.0.1:1/mcp", "  http://127.0.0.1:2/mcp", "Try it:"]
     assert "http://127.0.0.1:1/mcp" in lines[4]
 
@@ -74,7 +74,7 @@ def test_several_endpoints() -> None:
 def test_the_line_to_try(name: str) -> None:
     """A shell reads it as one command: a call of a shipped tool, with the headers that mirror its body."""
     port = FakePort(IPv4Address("TCP", "127.0.0.1", 8000))
-    words = shlex.split(greeting(["tcp:8000"], [port], catalog(name, "other")).splitlines()[-1])
+    words = shlex.split(greeting(["tcp:8000"], [port], catalogs(name, "other")).splitlines()[-1])
     assert words[:3] == ["curl", "-N", "http://127.0.0.1:8000/mcp"]
     headers = dict(words[n + 1].split(": ", 1) for n, word in enumerate(words) if word == "-H")
     body = json.loads(words[-1])

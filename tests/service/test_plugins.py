@@ -27,20 +27,20 @@ def settings(*folders: Path, **more: Any) -> Settings:
 
 def test_the_shipped_ones() -> None:
     """They are there by default, before the operator's."""
-    assert {"echo", "add", "countdown", "ticker"} <= {tool.name for tool in load(Settings())}
+    assert {"echo", "add", "countdown", "ticker"} <= {tool.name for tool in load(Settings()).tools}
     assert (shipped_directory() / "echo.py").is_file()
-    assert len(load(settings())) == 0
+    assert load(settings()).counted() == "0 tools"
 
 
 def test_the_operators_choice(tmp_path: Path) -> None:
     """Names to serve and names not to; the size of a page."""
     put(tmp_path, "a")
     put(tmp_path, "b", "(enabled=False)")
-    assert [tool.name for tool in load(settings(tmp_path))] == ["a"]
-    assert [tool.name for tool in load(settings(tmp_path, only=("b",)))] == ["b"]
-    assert [tool.name for tool in load(settings(tmp_path, without=("a",)))] == []
-    assert len(load(settings(tmp_path, only=("a", "b"), page_size=1)).page().tools) == 1
-    with pytest.raises(ConfigurationError, match="only: no tool is named 'c'"):
+    assert [tool.name for tool in load(settings(tmp_path)).tools] == ["a"]
+    assert [tool.name for tool in load(settings(tmp_path, only=("b",))).tools] == ["b"]
+    assert [tool.name for tool in load(settings(tmp_path, without=("a",))).tools] == []
+    assert len(load(settings(tmp_path, only=("a", "b"), page_size=1)).tools.page().items) == 1
+    with pytest.raises(ConfigurationError, match="only: nothing is named 'c'"):
         load(settings(tmp_path, only=("c",)))
 
 
@@ -49,7 +49,7 @@ def test_a_name_twice_can_be_chosen_away(tmp_path: Path) -> None:
     put(tmp_path, "echo")
     with pytest.raises(PluginError, match=r"'echo' exists already, from .*plugins/echo\.py"):
         load(settings(tmp_path, shipped=True))
-    assert load(settings(tmp_path, shipped=True, without=("echo",))).get("echo") is None
+    assert load(settings(tmp_path, shipped=True, without=("echo",))).tools.get("echo") is None
 
 
 def test_all_that_is_wrong_at_once(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_all_that_is_wrong_at_once(tmp_path: Path) -> None:
         load(settings(tmp_path, only=("unknown",), plugin={"ghost": {}}))
     lines = str(caught.value).splitlines()
     assert len(lines) == 4
-    for words in ("ZeroDivisionError", "defines no tool", "plugin.ghost", "'twice' exists already"):
+    for words in ("ZeroDivisionError", "defines no tool, prompt or resource", "plugin.ghost", "'twice' exists already"):
         assert sum(words in line for line in lines) == 1
 
 
@@ -72,9 +72,9 @@ def test_a_report(tmp_path: Path) -> None:
     out = io.StringIO()
     assert report(settings(tmp_path, listen=("tcp:8000:interface=127.0.0.1",)), out) == 0
     lines = out.getvalue().splitlines()
-    assert lines[0] == "listen  tcp:8000:interface=127.0.0.1"
+    assert lines[0] == "listen    tcp:8000:interface=127.0.0.1"
     assert lines[1].split() == ["tool", "a", str(tmp_path / "a.py")]
-    assert lines[-1] == "Ready: 1 tools."
+    assert lines[-1] == "Ready: 1 tool."
 
 
 def test_a_report_of_what_is_wrong(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_life(server: Server) -> None:
         assert '"name":"tick"' in server.tools()
         server.put(PLUGIN, "tock")
         server.process.send_signal(signal.SIGHUP)
-        server.until("Plugins reloaded: 1 tools, 1 new, 1 gone")
+        server.until("Plugins reloaded: 1 tool, 1 new, 1 gone")
         assert '"name":"tock"' in server.tools()
         assert b"tick" in stream.recv(65536)
 

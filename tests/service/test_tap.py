@@ -82,7 +82,7 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
         (("--drain", "-1"), "mcpserve: the command line: drain must be at least 0, not -1.0"),
         (("--drain", "nan"), "mcpserve: the command line: drain must be a number, not nan"),
         (("--plugins", "/no/such/place"), "mcpserve: /no/such/place: not a directory of plugins"),
-        (("--without", "nope"), "mcpserve: without: no tool is named 'nope'; there are: "),
+        (("--without", "nope"), "mcpserve: without: nothing is named 'nope'; there are: "),
         (("--config", "/no/such/file"), "mcpserve: /no/such/file: can't be read: No such file or directory"),
     ],
 )

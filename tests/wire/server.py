@@ -12,9 +12,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock, LoopingCall
 
 from mcpserve.features.call import Runtime
-from mcpserve.features.catalog import Catalog
+from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
-from mcpserve.features.tool import build
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.sessions import SessionLimits, Sessions
 from mcpserve.policy.origins import Origins
@@ -24,10 +23,10 @@ from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher, Feature
+from mcpserve.server.features import PluginFeatures
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
-from mcpserve.server.tools import Tools
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
@@ -101,12 +100,12 @@ class Server:
         self.wheel = TimingWheel(self.clock)
         envelope = Envelope(Implementation(name="tested", version="1"))
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=NoThreads())
-        catalog = Catalog([build(function, "test") for function in functions], page_size=limits.page_size)
         self.calls = Calls(runtime, limits.calls)
         self.publisher = Publisher(lambda f: self.clock.callLater(0, f))
         self.tasks = Tasks(envelope, runtime, limits.tasks, publisher=self.publisher)
-        self.tools = Tools(catalog, envelope, self.calls, self.tasks)
-        features = [self.tools, self.tasks, *features]
+        own = PluginFeatures(collect(functions, "test", limits.page_size), envelope, self.calls, self.tasks)
+        self.tools = own.tools
+        features = [*own, self.tasks, *features]
         self.subscriptions = Subscriptions(
             self.publisher,
             envelope,

@@ -10,6 +10,7 @@ import pytest
 from twisted.python.failure import Failure
 
 from mcpserve.features.catalog import Catalog, Page
+from mcpserve.features.tool import Tool
 from tests.wire.http import Peer
 from tests.wire.server import CAPABILITIES, CLIENT, INFO, LEGACY, MODERN, PREFIX, VERSION, Limits, Server, request
 from tests.wire.tools import Witness, add, burst, chatty, crash, echo, placed, refuse, silent, steps
@@ -326,10 +327,10 @@ def test_D22_tool_raises() -> None:
     assert "log id" in result["content"][0]["text"] or "under id" in result["content"][0]["text"]
 
 
-class Broken(Catalog):
+class Broken(Catalog[Tool]):
     """A catalogue that can't be listed."""
 
-    def page(self, cursor: str | None = None) -> Page:
+    def page(self, cursor: str | None = None) -> Page[Tool]:
         """Fail."""
         raise RuntimeError("secret")
 
