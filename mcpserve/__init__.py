@@ -1,22 +1,28 @@
 """mcpserve: an event-driven server for streaming Model Context Protocol tools.
 
-This is the front door for authors of plugins: decorate a function with `tool`, take a `Call` or a `Stream` where the
-work takes time, raise `ToolError` where the model should know what went wrong.
+This is the front door for authors of plugins: decorate a function with `tool`, `prompt` or `resource`, take a `Call` or
+a `Stream` where the work takes time, raise `ToolError` where the model should know what went wrong.
 """
 
-from mcpserve.errors import AskError, McpserveError, PluginError, ToolError, Undeclared, UrlRequired
+from mcpserve.errors import AskError, McpserveError, NotFound, PluginError, ToolError, Undeclared, UrlRequired
 from mcpserve.features import publish
 from mcpserve.features.asking import Answer, Elicit, ElicitUrl, ListRoots, Sample
 from mcpserve.features.call import Call, Caller, Stream
+from mcpserve.features.directory import Directory
+from mcpserve.features.prompt import prompt
+from mcpserve.features.resource import resource
 from mcpserve.features.schema import Arg
 from mcpserve.features.tool import tool
 from mcpserve.protocol.inputs import Root, Sampled, SamplingMessage, ToolOutcome, ToolUse
 from mcpserve.protocol.types import (
     Annotations,
     Audio,
+    Completion,
+    Contents,
     EmbeddedResource,
     Icon,
     Image,
+    Message,
     ResourceLink,
     Result,
     Text,
@@ -30,6 +36,9 @@ __all__ = [
     "Audio",
     "Call",
     "Caller",
+    "Completion",
+    "Contents",
+    "Directory",
     "Elicit",
     "ElicitUrl",
     "EmbeddedResource",
@@ -37,6 +46,8 @@ __all__ = [
     "Image",
     "ListRoots",
     "McpserveError",
+    "Message",
+    "NotFound",
     "PluginError",
     "ResourceLink",
     "Result",
@@ -51,6 +62,8 @@ __all__ = [
     "ToolUse",
     "Undeclared",
     "UrlRequired",
+    "prompt",
     "publish",
+    "resource",
     "tool",
 ]

@@ -34,7 +34,7 @@ from mcpserve.features.declaring import (
 from mcpserve.features.texts import TextArguments
 from mcpserve.protocol import offers
 from mcpserve.protocol.revisions import V2026_07_28
-from mcpserve.protocol.types import CONTENT_TYPES, ROLES, Icon, Message, PromptArgument, PromptDefinition
+from mcpserve.protocol.types import ROLES, Content, Icon, Message, PromptArgument, PromptDefinition
 
 F = TypeVar("F", bound=Callable[..., Any])
 PROMPT_MARK = "__mcpserve_prompt__"
@@ -213,7 +213,7 @@ def _is_pair(value: tuple[Any, ...]) -> bool:
 def _message(value: object) -> Message:
     if isinstance(value, tuple) and len(value) == 2:
         value = Message(value[1], value[0])
-    elif isinstance(value, str | CONTENT_TYPES):
+    elif isinstance(value, str | Content):
         value = Message(value)
     if not isinstance(value, Message):
         raise TypeError(
@@ -221,6 +221,6 @@ def _message(value: object) -> Message:
         )
     if value.role not in ROLES:
         raise TypeError(f"the role of a message is 'user' or 'assistant', not {value.role!r}")
-    if not isinstance(value.content, str | CONTENT_TYPES):
+    if not isinstance(value.content, str | Content):
         raise TypeError(f"a message holds a text or a content block, not {type(value.content).__name__}")
     return value

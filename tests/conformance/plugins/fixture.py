@@ -1,8 +1,8 @@
-"""The tools that the official conformance suite calls, as an mcpserve plugin.
+"""The tools, resources and prompts that the official conformance suite asks for, as an mcpserve plugin.
 
 The suite fixes the names and what each must do; `test_simple_text` stands first because its header scenario calls the
-first tool of the list without arguments. Tools that need resources, prompts, subscriptions, elicitation, sampling or
-tasks join when the server serves those.
+first tool of the list without arguments. Tools that need elicitation, sampling or tasks join when the server serves
+those.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import struct
 from typing import Annotated, Any
 
-from mcpserve import Arg, Audio, Call, EmbeddedResource, Image, Text, ToolError, publish, tool
+from mcpserve import Arg, Audio, Call, EmbeddedResource, Image, Text, ToolError, prompt, publish, resource, tool
 from mcpserve.errors import MissingCapability
 
 PAUSE = 0.05
@@ -158,6 +158,60 @@ def test_trigger_prompt_change() -> str:
     """Tell those who listen that the list of prompts has changed."""
     publish.prompts_changed()
     return "Published."
+
+
+@resource("test://static-text", mime_type="text/plain")
+def static_text() -> str:
+    """A text that never changes."""
+    return "This is the content of the static text resource."
+
+
+@resource("test://static-binary", mime_type="image/png")
+def static_binary() -> bytes:
+    """A red pixel."""
+    return RED_PIXEL
+
+
+@resource("test://watched-resource", mime_type="text/plain")
+def watched_resource() -> str:
+    """A resource to subscribe to."""
+    return "This resource may be watched."
+
+
+@resource("test://template/{id}/data", mime_type="application/json")
+def template_data(id: str) -> dict[str, Any]:
+    """The data of an id."""
+    return {"id": id, "data": f"Data for ID: {id}"}
+
+
+@prompt
+def test_simple_prompt() -> str:
+    """A prompt without arguments."""
+    return "This is a simple prompt for testing."
+
+
+@prompt
+def test_prompt_with_arguments(
+    arg1: Annotated[str, Arg("First argument", completer=["paris", "park", "party"])],
+    arg2: Annotated[str, Arg("Second argument")],
+) -> str:
+    """A prompt with two arguments."""
+    return f"Prompt with arguments: arg1='{arg1}', arg2='{arg2}'"
+
+
+@prompt
+def test_prompt_with_embedded_resource(
+    resourceUri: Annotated[str, Arg("URI of the resource to embed")],
+) -> list[EmbeddedResource | str]:
+    """A prompt that carries a resource."""
+    contents = "Embedded resource content for testing."
+    return [EmbeddedResource(resourceUri, contents, mime_type="text/plain"), "Please process the embedded resource."]
+
+
+@prompt
+def test_prompt_with_image() -> list[Image | str]:
+    """A prompt that carries a picture."""
+    return [Image(RED_PIXEL, "image/png"), "Please analyze the image above."]
 
 
 @tool
