@@ -246,6 +246,8 @@ class Asking:
         try:
             forget = self._exchange.ask(request, answered)
         except AskError as error:
+            if isinstance(question, ElicitUrl):  # which can be told with the reply just as well
+                return fail(UrlRequired(question.message, question.url, question.id))
             return fail(error)
         return waiter
 
