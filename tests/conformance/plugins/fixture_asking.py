@@ -1,4 +1,4 @@
-"""The tools of the official conformance suite that ask the client, as an mcpserve plugin.
+"""The tools and the prompt of the official conformance suite that ask the client, as an mcpserve plugin.
 
 The names, the keys and the shapes of the forms are the suite's. The file stands behind `fixture.py` in the alphabet, as
 the first tool of the list must be one that takes no arguments and asks nothing.
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from mcpserve import Answer, Call, Elicit, ListRoots, Sample, tool
+from mcpserve import Answer, Call, Elicit, ListRoots, Sample, prompt, tool
 
 CAPITAL = "What is the capital of France?"
 
@@ -60,6 +60,13 @@ class Username:
     """Who somebody is to a computer."""
 
     username: str
+
+
+@attrs.frozen
+class Subject:
+    """What a prompt is about."""
+
+    context: str
 
 
 @attrs.frozen
@@ -156,6 +163,13 @@ async def test_input_required_result_capabilities(call: Call) -> str:
         **{key: question for key, question in QUESTIONS.items() if key in call.client_capabilities}
     )
     return f"Asked for {', '.join(answers)}."
+
+
+@prompt
+async def test_input_required_result_prompt(call: Call) -> str:
+    """Ask what the prompt is about."""
+    subject = (await call.elicit("What context should the prompt use?", Subject, key="user_context")).form
+    return f"Please consider this: {subject.context}"
 
 
 QUESTIONS = {"elicitation": Elicit("What is your name?", Name), "sampling": Sample(CAPITAL, max_tokens=100)}
