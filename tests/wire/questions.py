@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
-from mcpserve import AskError, Call, Elicit, ListRoots, Sample, Stream, UrlRequired, tool
+from mcpserve import AskError, Call, Elicit, ListRoots, Sample, Stream, UrlRequired, prompt, resource, tool
 from tests.wire.server import CAPABILITIES, LATEST_LEGACY, Server, Session
 
 ALL: Mapping[str, Any] = {"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {}}
@@ -93,6 +93,18 @@ def by_callback(stream: Stream) -> None:
     stream.roots().addCallback(lambda roots: stream.finish(roots[0].uri)).addErrback(lambda why: stream.fail(why.value))
 
 
+@prompt
+async def about(call: Call, length: str = "short") -> str:
+    """Ask what a text is about."""
+    return f"Write a {length} text about {(await call.elicit('What about?', Name)).form.name}"
+
+
+@resource("notes://{day}")
+async def notes(call: Call, day: str) -> str:
+    """Ask whose notes of a day are wanted."""
+    return f"{(await call.elicit('Whose?', Name)).form.name} on {day}"
+
+
 @attrs.define
 class Runs:
     """Counts, and notes what becomes of a tool that asks."""
@@ -127,7 +139,7 @@ class Runs:
 
 
 RUNS = Runs()
-TOOLS = (greet, two_rounds, several, after_progress, careful, visit, connected_only, by_callback)
+TOOLS = (greet, two_rounds, several, after_progress, careful, visit, connected_only, by_callback, about, notes)
 
 
 def ask_modern(server: Server, name: str, params: Mapping[str, Any] | None = None, **more: Any) -> Any:

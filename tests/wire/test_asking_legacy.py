@@ -112,6 +112,24 @@ def test_two_calls_at_once(server: Server) -> None:
     assert (text(one), text(two)) == ("Hello, One!", "Hello, Two!")
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "expected"),
+    [
+        ("prompts/get", {"name": "about"}, "Write a short text about Ada"),
+        ("resources/read", {"uri": "notes://monday"}, "Ada on monday"),
+    ],
+)
+def test_prompts_and_resources_ask_too(server: Server, method: str, params: dict[str, Any], expected: str) -> None:
+    """On their own streams, as tools do; what goes wrong is an error of the protocol."""
+    session = legacy_session(server)
+    peer = session.ask(method, params)
+    answer(session, peer.messages[0], accepted(name="Ada"))
+    assert expected in str(peer.result)
+    failing = session.ask(method, params, id=2)
+    answer(session, failing.messages[0], accepted(name=5))
+    assert "does not fit" in failing.error["message"]
+
+
 # --- answers that are none
 
 

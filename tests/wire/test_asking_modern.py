@@ -19,7 +19,7 @@ from tests.wire.questions import (
     ask_modern,
     said,
 )
-from tests.wire.server import PREFIX, Server
+from tests.wire.server import CAPABILITIES, PREFIX, Server
 from tests.wire.tools import echo
 
 FORM = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
@@ -125,6 +125,30 @@ def test_progress_comes_before_the_question(server: Server) -> None:
     assert notice["method"] == "notifications/progress"
     assert last["result"]["resultType"] == "input_required"
     assert peer.complete
+
+
+OTHERS = [
+    ("prompts/get", {"name": "about", "arguments": {"length": "long"}}, "Write a long text about Ada"),
+    ("resources/read", {"uri": "notes://monday"}, "Ada on monday"),
+]
+
+
+@pytest.mark.parametrize(("method", "params", "expected"), OTHERS)
+def test_prompts_and_resources_ask_too(server: Server, method: str, params: dict[str, Any], expected: str) -> None:
+    """As tools do, and their state is good for them alone."""
+    meta = {CAPABILITIES: ALL}
+    first = server.modern(method, params, meta=meta).result
+    assert first["resultType"] == "input_required"
+    assert "ttlMs" not in first
+    brought = {"inputResponses": {"elicit-1": accepted(name="Ada")}, "requestState": first["requestState"]}
+    second = server.modern(method, {**params, **brought}, meta=meta).result
+    assert (second["resultType"], expected in str(second)) == ("complete", True)
+    for other, about, _ in OTHERS:
+        if other != method:
+            refused(server.modern(other, {**about, **brought}, meta=meta), "another request")
+    peer = server.modern(method, params)
+    assert (peer.status, peer.error["code"]) == (400, -32021)
+    refused(server.modern(method, {**params, "inputResponses": {"elicit-1": 5}}, meta=meta), "inputResponses.elicit-1")
 
 
 # --- what nobody can bend
