@@ -171,6 +171,11 @@ class Call(Asks):
         """The revision that the request is answered in, such as "2026-07-28"."""
         return self._metadata.revision.name
 
+    @property
+    def cancelled(self) -> bool:
+        """True when the result is no longer wanted: the client has gone or said so, time is up, the server stops."""
+        return self._cancel_calls is None
+
     # --- what can be said before the result
 
     def progress(self, value: float, total: float | None = None, message: str | None = None) -> Awaitable[None]:
@@ -284,6 +289,7 @@ class Call(Asks):
         repeating = Repeating(self._runtime.wheel, interval, f, self._outcome.fail)
         if self.closed:
             return repeating
+        repeating.on_done = self._forget
         self._timers[repeating] = None
         return repeating.start(now)
 
@@ -384,7 +390,7 @@ class Call(Asks):
         for timer in timers:
             timer.stop()
 
-    def cancelled(self) -> None:
+    def tell_cancelled(self) -> None:
         """The call was cancelled and is closed: tell those who asked to know."""
         calls, self._cancel_calls = self._cancel_calls, None
         for f in calls or ():
@@ -428,7 +434,7 @@ class Call(Asks):
         except BaseException:
             _log.failure("A call of {tool} has ended, and what it asked to be called then failed", tool=self.tool)
 
-    def _forget(self, timer: Timer) -> None:
+    def _forget(self, timer: Timer | Repeating) -> None:
         self._timers.pop(timer, None)
 
     def _guarded(self, f: Callable[..., object], args: tuple[object, ...] = ()) -> None:

@@ -148,7 +148,7 @@ class Repeating:
         failed: Gets the exception that ended the repetition.
     """
 
-    __slots__ = ("_due", "_f", "_failed", "_waiting", "_wheel", "interval", "running", "slot")
+    __slots__ = ("_due", "_f", "_failed", "_waiting", "_wheel", "interval", "on_done", "running", "slot")
 
     def __init__(
         self, wheel: TimingWheel, interval: float, f: Callable[[], object], failed: Callable[[BaseException], object]
@@ -163,6 +163,7 @@ class Repeating:
         self.interval = max(interval, GRANULARITY)
         self.running = False
         self.slot: Slot | None = None
+        self.on_done: Callable[[Repeating], object] | None = None
 
     def start(self, now: bool = False) -> Repeating:
         """Begin: at once when `now`, else one interval from now."""
@@ -177,7 +178,7 @@ class Repeating:
 
     def stop(self) -> None:
         """Call `f` no more, and cancel the Deferred of a call that has not ended. May be called at any time."""
-        self.running = False
+        self._done()
         self._wheel.remove(self)
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
@@ -224,5 +225,10 @@ class Repeating:
     def _fail(self, error: BaseException) -> None:
         self._waiting = None
         if self.running:
-            self.running = False
+            self._done()
             self._failed(error)
+
+    def _done(self) -> None:
+        self.running = False
+        if self.on_done is not None:
+            self.on_done(self)

@@ -21,7 +21,6 @@ class Revision:
         audio: Content blocks of type `audio` exist.
         resource_links: Content blocks of type `resource_link` exist.
         structured_content: Results may carry `structuredContent`.
-        progress_messages: `notifications/progress` may carry a message.
         elicitation: `elicitation/create` exists.
         rich_forms: Elicitation forms may have titled choices and choices of several.
         url_elicitation: `elicitation/create` has a URL mode.
@@ -36,7 +35,6 @@ class Revision:
     audio: bool = True
     resource_links: bool = True
     structured_content: bool = True
-    progress_messages: bool = True
     elicitation: bool = True
     rich_forms: bool = True
     url_elicitation: bool = True
@@ -49,7 +47,7 @@ V2025_06_18 = Revision(name="2025-06-18", rich_forms=False, url_elicitation=Fals
 V2025_03_26 = attrs.evolve(
     V2025_06_18, name="2025-03-26", batches=True, resource_links=False, structured_content=False, elicitation=False
 )
-V2024_11_05 = attrs.evolve(V2025_03_26, name="2024-11-05", batches=False, audio=False, progress_messages=False)
+V2024_11_05 = attrs.evolve(V2025_03_26, name="2024-11-05", batches=False, audio=False)
 V2026_07_28 = Revision(name="2026-07-28", modern=True)
 
 LEGACY: dict[str, Revision] = {r.name: r for r in (V2024_11_05, V2025_03_26, V2025_06_18, V2025_11_25)}

@@ -376,7 +376,7 @@ class Running:
             return
         call.close()
         if self.cause is not None:
-            call.cancelled()
+            call.tell_cancelled()
         # Whoever says too much is cut off while it speaks: code that runs can be cancelled only when it waits again.
         speaking = self.cause is Cause.OVERRUN or (self._coroutine is not None and self._coroutine.cr_running)
         if not speaking:

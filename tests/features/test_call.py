@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
@@ -466,3 +467,25 @@ def test_what_a_thread_can_not_say_fails_its_call() -> None:
     call = ToolRunner(block).call("block")
     assert call.result.is_error
     assert "nan" not in call.text
+
+
+def test_a_stopped_repetition_is_forgotten() -> None:
+    """A call that lives long and starts and stops many of them does not keep them."""
+    held = hold()
+
+    def tick() -> None:
+        """Nothing."""
+
+    watched = weakref.ref(tick)
+    held.stream.every(1, tick).stop()
+    del tick
+    assert watched() is None
+
+
+def test_a_call_knows_that_it_is_cancelled() -> None:
+    """For a long loop to look at."""
+    held = hold()
+    stream = held.stream
+    assert not stream.cancelled
+    held.call.drop()
+    assert stream.cancelled
