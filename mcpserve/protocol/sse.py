@@ -14,6 +14,11 @@ def event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
+def named_event(name: str, data: bytes) -> bytes:
+    """An event of a type that is spelled out. `name` is ASCII; neither it nor `data` may contain a line break."""
+    return b"event: " + name.encode("ascii") + b"\ndata: " + data + b"\n\n"
+
+
 def event_with_id(event_id: str, data: bytes) -> bytes:
     """An event that a client can resume after. `event_id` is ASCII without line breaks."""
     return b"id: " + event_id.encode("ascii") + b"\ndata: " + data + b"\n\n"

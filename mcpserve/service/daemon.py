@@ -15,6 +15,8 @@ from twisted.python.failure import Failure
 from mcpserve.errors import ConfigurationError, StartError
 from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.face import SessionFace
+from mcpserve.legacy.handshake import Handshake
+from mcpserve.legacy.http_sse import HttpSse, HttpSseLimits
 from mcpserve.legacy.sessions import SessionLimits, Sessions
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.policy.origins import Origins
@@ -53,10 +55,12 @@ class Daemon(Service):
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings))
         legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
-        endpoint = Endpoint(self.offer.dispatcher, origins(settings), turns, legacy)
-        self.site = McpSite(
-            RoutedResource(endpoint.app), clock=reactor, limits=http_limits(settings), refusal=site_refusal
-        )
+        let_in = origins(settings)
+        endpoint = Endpoint(self.offer.dispatcher, let_in, turns, legacy)
+        handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
+        self.http_sse = HttpSse(handshake, let_in, turns, http_sse_limits(settings))
+        resource = RoutedResource(endpoint.app, others=self.http_sse.places() if settings.http_sse else {})
+        self.site = McpSite(resource, clock=reactor, limits=http_limits(settings), refusal=site_refusal)
         self.site.noisy = False
 
     def privilegedStartService(self) -> None:
@@ -83,6 +87,7 @@ class Daemon(Service):
             session.end_standalone()
         await self.offer.wind_up(self._settings.drain)
         self.sessions.close_all()
+        self.http_sse.close_all()
         await pause(self._reactor, FLUSH if self.site.connections else 0)
         self.offer.stop()
 
@@ -152,6 +157,11 @@ def session_limits(settings: Settings) -> SessionLimits:
         ),
         memory=settings.resume_memory,
     )
+
+
+def http_sse_limits(settings: Settings) -> HttpSseLimits:
+    """The bounds of the streams of HTTP with SSE: each is a session."""
+    return HttpSseLimits(count=settings.max_sessions, lifetime=settings.session_lifetime)
 
 
 def http_limits(settings: Settings) -> HttpLimits:

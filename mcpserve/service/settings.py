@@ -64,6 +64,7 @@ class Settings:
     resume_size: int = setting(1024 * 1024, "Bytes that one resumable stream keeps for its client.", least=1024)
     resume_age: float = setting(600.0, "Seconds that a resumable stream keeps an event for its client.", least=1)
     resume_memory: int = setting(256 * 1024 * 1024, "Bytes that all resumable streams keep together.", least=65536)
+    http_sse: bool = setting(False, "Serve the HTTP with SSE of 2024-11-05 too, at /sse and /messages.")
     task_ttl: float = setting(3600.0, "Seconds that a task may work, and then those that its outcome is kept.", least=1)
     task_poll: float = setting(1.0, "Seconds that clients are told to wait between two looks at a task.", least=0.01)
     max_tasks: int = setting(1000, "Tasks at once, at work or ended.", least=1)
@@ -93,6 +94,11 @@ HTTP_ONLY = frozenset(
         "session_idle",
         "session_lifetime",
         "resume_grace",
+        "resume_events",
+        "resume_size",
+        "resume_age",
+        "resume_memory",
+        "http_sse",
     }
 )
 """Settings that mean nothing where one client is connected by pipes."""

@@ -8,7 +8,8 @@ What this file guarantees:
 3. All else is Klein's: 404, 405, variable routes, redirects; and also the outcome of an exact match that is a
    Deferred, a coroutine, a failure, a resource or a template. It is handed to `KleinResource.render`, so error
    handlers work as they always do.
-4. What no error handler of the app wants is answered in the words of the site; Werkzeug and Twisted would answer in
+4. Paths of another resource are passed on to it, before Klein is asked; they cost nothing where there are none.
+5. What no error handler of the app wants is answered in the words of the site; Werkzeug and Twisted would answer in
    HTML.
 
 Klein itself does not know `NOT_DONE_YET` and would finish the request; here it does, on both ways (trap T5: Klein
@@ -17,6 +18,8 @@ cancels what an endpoint returned when the client is lost; who takes the request
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from klein import Klein
@@ -98,11 +101,15 @@ class RoutedResource(_KleinResource):  # type: ignore[misc]
     Args:
         app: The app; routes that are added to it later are found by Klein, but not by the short way.
         short_way: Whether there is one; without it Klein does everything, to the same effect.
+        others: Resources by path, for paths that are not the app's.
     """
 
-    def __init__(self, app: Klein, short_way: bool = True) -> None:
+    def __init__(
+        self, app: Klein, short_way: bool = True, others: Mapping[bytes, RoutedResource] = MappingProxyType({})
+    ) -> None:
         super().__init__(app)
         self._klein = app
+        self._others = others
         self._exact = compile_routes(app) if short_way else {}
 
     def render(self, request: McpRequest) -> object:
@@ -116,7 +123,8 @@ class RoutedResource(_KleinResource):  # type: ignore[misc]
         """
         endpoint = self._exact.get((request.method, request.path))
         if endpoint is None:
-            return self._render_with_klein(request, None)
+            other = self._others.get(request.path)
+            return self._render_with_klein(request, None) if other is None else other.render(request)
         try:
             outcome: Any = self._klein.execute_endpoint(endpoint, request)
         except Exception:

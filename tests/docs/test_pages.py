@@ -96,8 +96,8 @@ def test_the_options_are_those_that_there_are() -> None:
 
 
 def another(option: str, default: str) -> list[str]:
-    """A value that differs from a default, as the command line takes it; none for what is on by default."""
-    if default == "`true`":
+    """A value that differs from a default, as the command line takes it; none for what is on or off."""
+    if default in ("`true`", "`false`"):
         return []
     if option == "--state-key":
         return ["A" * 43 + "="]

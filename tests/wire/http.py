@@ -18,6 +18,7 @@ from tests.web.memory_http import MemoryTransport
 class Event:
     """One server-sent event, or the comment that keeps a stream alive."""
 
+    event: str | None = None
     id: str | None = None
     retry: int | None = None
     data: str | None = None

@@ -15,6 +15,8 @@ from mcpserve.features.call import Runtime
 from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
 from mcpserve.legacy.face import SessionFace
+from mcpserve.legacy.handshake import Handshake
+from mcpserve.legacy.http_sse import HttpSse, HttpSseLimits
 from mcpserve.legacy.sessions import SessionLimits, Sessions
 from mcpserve.policy.origins import Origins
 from mcpserve.protocol.notices import FILTER_KEYS, Notice
@@ -75,6 +77,7 @@ class Limits:
     calls: CallLimits = attrs.field(factory=CallLimits)
     tasks: TaskLimits = attrs.field(factory=TaskLimits)
     subscriptions: SubscriptionLimits = attrs.field(factory=SubscriptionLimits)
+    http_sse: HttpSseLimits = attrs.field(factory=HttpSseLimits)
     page_size: int = 250
 
 
@@ -86,6 +89,7 @@ class Server:
         origins: Who is let in.
         legacy: Whether the revisions with a handshake are served.
         features: What else is served.
+        http_sse: Whether HTTP with SSE of 2024-11-05 is served, too.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Server:
         origins: Origins | None = None,
         legacy: bool = True,
         features: Sequence[Feature] = (),
+        http_sse: bool = False,
     ) -> None:
         self.clock = Clock()
         self.wheel = TimingWheel(self.clock)
@@ -113,13 +118,17 @@ class Server:
             limits.subscriptions,
             keys=(*FILTER_KEYS, TASK_IDS),
             admission={TASK_IDS.name: self.tasks.admit},
+            knows=lambda uri: own.resources.library.find(uri) is not None,
         )
         self.dispatcher = dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions)
         face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions) if legacy else None
-        endpoint = Endpoint(dispatcher, origins or Origins(), self.turns, face)
-        self.site = McpSite(RoutedResource(endpoint.app), clock=self.clock, limits=limits.http, refusal=site_refusal)
+        origins = origins or Origins()
+        endpoint = Endpoint(dispatcher, origins, self.turns, face)
+        self.http_sse = HttpSse(Handshake(dispatcher, self.subscriptions), origins, self.turns, limits.http_sse)
+        resource = RoutedResource(endpoint.app, others=self.http_sse.places() if http_sse else {})
+        self.site = McpSite(resource, clock=self.clock, limits=limits.http, refusal=site_refusal)
         self.site.startFactory()
 
     # --- time

@@ -1,0 +1,235 @@
+"""HTTP with SSE, the transport of 2024-11-05: one endless stream to the client, and a path for what it says.
+
+    GET /sse                            a stream; its first event, `endpoint`, names the path for this client's messages
+    POST /messages?sessionId=ID         202; what there is to answer comes on the stream
+    the stream is gone                  so is the session, and its calls are cancelled
+
+It is deprecated, and off unless a setting turns it on. Whatever revision the handshake agrees on is spoken here.
+Spec: 2024-11-05, Transports, HTTP with SSE.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from klein import Klein
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+from werkzeug.exceptions import HTTPException
+
+from mcpserve.errors import InternalError, ProtocolError, Refusal
+from mcpserve.features.call import Caller
+from mcpserve.legacy.handshake import Handshake
+from mcpserve.legacy.talk import Talk
+from mcpserve.policy.origins import Origins
+from mcpserve.protocol import jsonrpc, sse
+from mcpserve.protocol.jsonrpc import Request
+from mcpserve.server.conversation import Conversation, Voice
+from mcpserve.web.endpoint import answer_error
+from mcpserve.web.facts import check_content_type, joined, read_facts
+from mcpserve.web.request import McpRequest
+from mcpserve.web.response import ResponseWriter, Turns
+from mcpserve.web.routing import RoutedResource
+
+STREAM, MESSAGES = "/sse", "/messages"
+_CALLER = Caller()
+_ACCEPTED = ((b"Content-Type", b"text/plain; charset=utf-8"),)
+_log = Logger()
+
+
+@attrs.frozen(kw_only=True)
+class HttpSseLimits:
+    """How many streams there may be, and for how long.
+
+    Args:
+        count: Streams at the most; more are refused with 503.
+        lifetime: Seconds after which one ends in any case.
+    """
+
+    count: int = 10_000
+    lifetime: float = 24 * 3600.0
+
+
+class SseSession:
+    """One client: its stream, and what it says. Implements `server.conversation.Way` and `web.response.Listener`.
+
+    Args:
+        writer: The stream.
+        handshake: Answers what only these revisions have.
+        on_end: Called once, when the stream is gone.
+    """
+
+    def __init__(self, writer: ResponseWriter, handshake: Handshake, on_end: Callable[[], object]) -> None:
+        self.ending: IDelayedCall | None = None
+        self._writer = writer
+        self._on_end = on_end
+        self._conversation = Conversation(self)
+        self._talk = Talk(handshake, self._conversation, _CALLER)
+        writer.listener = self
+
+    def take(self, body: bytes) -> None:
+        """Take what the client says.
+
+        Raises:
+            ProtocolError: It is no message, or a batch that can't stand here. All else is answered on the stream.
+        """
+        message = jsonrpc.parse(body)
+        try:
+            self._talk.take(message)
+        except ProtocolError as error:
+            if not isinstance(message, Request):
+                raise
+            self._conversation.refuse(error, message.id)
+
+    def close(self) -> None:
+        """End the stream."""
+        self._conversation.lost()
+        self._over()
+        self._writer.listener = None
+        self._writer.end()
+
+    # --- Way
+
+    @property
+    def behind(self) -> bool:
+        """See `Way.behind`."""
+        return self._writer.behind
+
+    def say(self, message: bytes) -> None:
+        """See `Way.say`."""
+        self._writer.send(sse.named_event("message", message))
+
+    def notify(self, voice: Voice, message: bytes, replaceable: bool) -> None:
+        """See `Way.notify`. Nothing is replaceable here: the number that waits may be of another call."""
+        self.say(message)
+
+    def drop(self, voice: Voice) -> None:
+        """See `Way.drop`. What was handed to the writer can't be taken back."""
+
+    # --- Listener
+
+    def lost(self) -> None:
+        """The stream is gone."""
+        self._conversation.lost()
+        self._over()
+
+    def overrun(self) -> None:
+        """The reader was too slow, and the stream was cut."""
+        self._conversation.overrun()
+        self._over()
+
+    def pause(self) -> None:
+        """The reader is behind."""
+        self._conversation.pause()
+
+    def resume(self) -> None:
+        """The reader caught up."""
+        self._conversation.resume()
+        self._talk.resumed()
+
+    def _over(self) -> None:
+        if self.ending is not None and self.ending.active():
+            self.ending.cancel()
+        self._talk.close()
+        self._on_end()
+
+
+@attrs.define
+class HttpSse:
+    """The two paths, and who is connected.
+
+    Args:
+        handshake: Answers what only these revisions have.
+        origins: Who is let in by Host and Origin. Spec: "Servers MUST validate the Origin header on all incoming
+            connections to prevent DNS rebinding attacks".
+        turns: Shared by all responses.
+        limits: How many may be connected, and for how long.
+    """
+
+    handshake: Handshake
+    origins: Origins
+    turns: Turns
+    limits: HttpSseLimits = HttpSseLimits()
+    _sessions: dict[str, SseSession] = attrs.field(factory=dict, init=False)
+
+    app = Klein()
+    app.url_map.merge_slashes = False
+
+    @app.route(STREAM, methods=["GET"], strict_slashes=True)
+    def stream(self, request: McpRequest) -> Any:
+        """Open a stream."""
+        return self._guarded(request, self._open)
+
+    @app.route(MESSAGES, methods=["POST"], strict_slashes=True)
+    def message(self, request: McpRequest) -> Any:
+        """Take a message."""
+        return self._guarded(request, self._take)
+
+    @app.handle_errors(HTTPException)  # type: ignore[arg-type]
+    def refused(self, request: McpRequest, failure: Failure) -> Any:
+        """Another method than the one of the path."""
+        method = "GET" if request.path == STREAM.encode("ascii") else "POST"
+        answer_error(request, Refusal(405, f"Only {method} is allowed here", {"Allow": method}))
+        return NOT_DONE_YET
+
+    @app.handle_errors(Exception)  # type: ignore[arg-type]
+    def failed(self, request: McpRequest, failure: Failure) -> Any:
+        """A fault of ours."""
+        _log.failure("A request failed", failure=failure)
+        error = InternalError("Internal error")
+        error.status = 500
+        answer_error(request, error)
+        return NOT_DONE_YET
+
+    def places(self) -> Mapping[bytes, RoutedResource]:
+        """The resource of each path."""
+        resource = RoutedResource(self.app)
+        return {path.encode("ascii"): resource for path in (STREAM, MESSAGES)}
+
+    def close_all(self) -> None:
+        """End all streams."""
+        for session in list(self._sessions.values()):
+            session.close()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def _guarded(self, request: McpRequest, what: Callable[[McpRequest], None]) -> Any:
+        try:
+            self.origins.check(request.header(b"host"), joined(request, b"origin"))
+            what(request)
+        except ProtocolError as error:
+            answer_error(request, error, getattr(error, "request_id", None))
+        return NOT_DONE_YET
+
+    def _open(self, request: McpRequest) -> None:
+        if request.method == b"HEAD":
+            # Klein takes it for a GET whose body nobody wants
+            raise Refusal(405, "Only GET is allowed here", {"Allow": "GET"})
+        facts = read_facts(request)
+        if not facts.accept.sse:
+            raise Refusal(406, "The Accept header must take text/event-stream")
+        if len(self._sessions) >= self.limits.count:
+            raise Refusal(503, "This server has too many streams; try again later", {"Retry-After": "60"})
+        session_id = secrets.token_urlsafe(24)
+        writer = ResponseWriter(request, facts.accept, self.turns)
+        session = SseSession(writer, self.handshake, lambda: self._sessions.pop(session_id, None))
+        self._sessions[session_id] = session
+        session.ending = self.turns.clock.callLater(self.limits.lifetime, session.close)
+        # "the server MUST send an endpoint event containing a URI for the client to use for sending messages"
+        writer.open(sse.named_event("endpoint", f"{MESSAGES}?sessionId={session_id}".encode("ascii")))
+        writer.until_replied()
+
+    def _take(self, request: McpRequest) -> None:
+        check_content_type(request)
+        session_id = (request.args or {}).get(b"sessionId", [b""])[0].decode("latin-1")
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise Refusal(404, f"This session is unknown or its stream has ended; open another with GET {STREAM}")
+        session.take(request.body)
+        request.answer(202, _ACCEPTED, b"Accepted")
