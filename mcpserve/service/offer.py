@@ -72,6 +72,7 @@ class Offer:
             subscription_limits(settings),
             keys=(*FILTER_KEYS, TASK_IDS),
             admission={TASK_IDS.name: self.tasks.admit},
+            knows=lambda uri: self.features.resources.library.find(uri) is not None,
         )
         self.dispatcher = Dispatcher([*features, self.subscriptions], envelope, settings.instructions or None)
 

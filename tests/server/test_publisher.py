@@ -185,6 +185,18 @@ def test_many_listeners() -> None:
     assert all(ear.heard == [A, B, A] for ear in ears[1:])
 
 
+def test_one_that_leaves_before_its_turn() -> None:
+    """It does not hear what was told while it was there."""
+    bench = Bench()
+    ears = [bench.ear(A.topic) for _ in range(A_TURN + 2)]
+    bench.publisher.publish(A)
+    bench.turn()
+    bench.publisher.leave(ears[-2], [A.topic])
+    bench.turn()
+    assert [len(ear.heard) for ear in ears[-3:]] == [1, 0, 1]
+    assert bench.asked == []
+
+
 @pytest.mark.parametrize("threads", [1, 8])
 def test_from_threads(threads: int) -> None:
     """Whoever speaks in a thread is heard in the reactor's; however many speak, each topic is told once a turn."""

@@ -406,11 +406,14 @@ def test_a_session_without_a_stream() -> None:
 
 
 def test_a_session_that_ends() -> None:
-    """Nothing is left of it."""
+    """Nothing is left of it, nor of what waited."""
     bench = Bench()
-    watch, sent, _ = bench.watch()
+    watch, sent, has_stream = bench.watch(open=False)
     watch.subscribe("a:")
+    bench.tell(TOOLS_CHANGED)
+    has_stream[0] = True
     watch.close()
     bench.tell(TOOLS_CHANGED, resource_updated("a:"))
+    watch.opened()
     assert sent == []
     assert bench.publisher.listened_to() == 0

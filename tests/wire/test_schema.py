@@ -30,6 +30,8 @@ from mcpserve import (
     Result,
     Text,
     ToolError,
+    prompt,
+    resource,
     tool,
 )
 from mcpserve.protocol.notices import (
@@ -40,7 +42,6 @@ from mcpserve.protocol.notices import (
     TOOLS_CHANGED,
     resource_updated,
 )
-from tests.offered import Offered
 from tests.wire.http import Peer
 from tests.wire.server import CLIENT, LEGACY, MODERN, PREFIX, Limits, Server, Session, call_params, request
 from tests.wire.tools import add, crash, echo, placed
@@ -90,6 +91,18 @@ async def talking(call: Call) -> list[int]:
     call.log("info", {"a": None}, "l")
     call.log("emergency", "text")
     return [1, 2]
+
+
+@prompt
+def ask() -> str:
+    """Ask."""
+    return "Why?"
+
+
+@resource("test://{name}")
+def thing(name: str) -> str:
+    """Be any of many."""
+    return name
 
 
 @attrs.frozen
@@ -163,8 +176,7 @@ WRONG: Sequence[tuple[Any, Mapping[str, Any]]] = [
 
 def answers(revision: str) -> Iterator[Said]:
     """Ask for everything in this revision."""
-    offered = [Offered("prompts", "resources")]
-    server = Server(blocks, failing, talking, echo, add, crash, placed, limits=Limits(page_size=3), features=offered)
+    server = Server(blocks, failing, talking, echo, add, crash, placed, ask, thing, limits=Limits(page_size=3))
     if revision == MODERN:
         meta = {PREFIX + "logLevel": "debug"}
         for method, params in REQUESTS:

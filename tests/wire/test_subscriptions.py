@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from mcpserve import publish, tool
+from mcpserve import prompt, publish, resource, tool
 from mcpserve.features.publish import attach, detach
 from mcpserve.protocol.notices import PROMPTS_CHANGED, RESOURCES_CHANGED, TOOLS_CHANGED, resource_updated
 from mcpserve.server.subscriptions import SubscriptionLimits
 from mcpserve.web.response import StreamLimits
 from mcpserve.web.site import HttpLimits
-from tests.offered import Offered
 from tests.wire.http import Peer
 from tests.wire.server import LATEST_LEGACY, LEGACY, PREFIX, Limits, Server, Session
 from tests.wire.tools import echo, silent
@@ -23,9 +22,21 @@ TOOLS = {"toolsListChanged": True}
 A, B = resource_updated("test://a"), resource_updated("test://b")
 
 
+@prompt
+def ask() -> str:
+    """Ask."""
+    return "Why?"
+
+
+@resource("test://{name}")
+def thing(name: str) -> str:
+    """Be any of many."""
+    return name
+
+
 def serving(*tools: Any, **limits: Any) -> Server:
     """A server that offers tools, prompts and resources."""
-    return Server(*tools, limits=Limits(**limits), features=[Offered("prompts", "resources")])
+    return Server(ask, thing, *tools, limits=Limits(**limits))
 
 
 def heard(peer: Peer) -> list[str]:
@@ -360,6 +371,15 @@ def test_resources_subscribe_to_no_uri(what: str, uri: Any) -> None:
     params = {} if uri is ... else {"uri": uri}
     assert session.ask(f"resources/{what}", params).error["code"] == -32602
     assert session.ask("ping").result == {}
+
+
+@pytest.mark.parametrize("version", LEGACY)
+def test_F16_subscribe_to_an_unknown_resource(version: str) -> None:
+    """It is an error with the URI; to unsubscribe from it is none."""
+    session = serving().session(version)
+    peer = subscribe(session, "other://a")
+    assert (peer.status, peer.error["code"], peer.error["data"]) == (200, -32002, {"uri": "other://a"})
+    assert subscribe(session, "other://a", "unsubscribe").result == {}
 
 
 @pytest.mark.parametrize("what", ["subscribe", "unsubscribe"])
