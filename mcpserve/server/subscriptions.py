@@ -181,7 +181,6 @@ class Subscription:
     def end(self) -> None:
         """Hear no more."""
         self.exchange.owner = None
-        self._waiting.clear()
         self._publisher.leave(self, self._topics)
         self._on_end(self)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
 
 from mcpserve.errors import InvalidParams, UnknownResource
 from mcpserve.features.call import Caller
@@ -284,6 +285,38 @@ def test_it_ends_with_its_client(end: str) -> None:
     assert (listening.heard, listening.carrier.replies) == ([], [])
     assert len(other.heard) == 2
     assert (len(bench.subscriptions), bench.publisher.listened_to()) == (1, 1)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What is logged of listen streams."""
+    seen: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event.get("log_namespace") == "mcpserve.server.subscriptions":
+            seen.append(event["log_format"])
+
+    globalLogPublisher.addObserver(observe)
+    yield seen
+    globalLogPublisher.removeObserver(observe)
+
+
+@pytest.mark.parametrize(
+    ("behind", "end", "reasons"),
+    [
+        (True, "lost", ["A listen stream was lost: its client did not read"]),
+        (True, "overrun", ["A listen stream was cut: its client reads too slowly"]),
+        (True, "withdraw", []),
+        (False, "lost", []),
+    ],
+)
+def test_the_reason_is_logged(lines: list[str], behind: bool, end: str, reasons: list[str]) -> None:
+    """Of a stream that ended because its client did not keep up; that others come and go is nothing to tell."""
+    exchange = Bench().listen().exchange
+    if behind:
+        exchange.pause()
+    getattr(exchange, end)()
+    assert lines == reasons
 
 
 def test_it_ends_with_the_server() -> None:
