@@ -5,6 +5,7 @@
     │   └── NotFound                    the same, of a resource that does not exist
     ├── PluginError                     a plugin that can't be loaded or does not fit
     ├── ConfigurationError              an option or a configuration file that is wrong
+    ├── StoreError                      a store that can't be opened or written
     ├── StartError                      the process can't start; also a SystemExit
     └── ProtocolError                   an answer in JSON-RPC terms: code, HTTP status, data
         ├── ParseError                  -32700
@@ -105,6 +106,10 @@ class PluginError(McpserveError):
 
 class ConfigurationError(McpserveError):
     """An option or a configuration file is wrong. The message names the key, the file and what would be right."""
+
+
+class StoreError(McpserveError):
+    """A store can't be opened or written. The message says what is wrong with which file."""
 
 
 class StartError(McpserveError, SystemExit):

@@ -13,7 +13,8 @@ from mcpserve.features.call import Caller
 from mcpserve.legacy.batches import MOST_ELEMENTS, BatchReply
 from mcpserve.legacy.handshake import Handshake, agree, metadata_of
 from mcpserve.legacy.requests import AskingCarrier
-from mcpserve.legacy.sessions import Session, Sessions
+from mcpserve.legacy.session import Session
+from mcpserve.legacy.sessions import Sessions
 from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request, Response
@@ -46,9 +47,9 @@ class SessionFace:
     def message(self, request: McpRequest, facts: Facts, caller: Caller, message: Message) -> None:
         """See `LegacyFace.message`."""
         if isinstance(message, Request) and message.method == "initialize":
-            self._initialize(request, facts, message)
+            self._initialize(request, facts, caller, message)
             return
-        session = self._session(facts)
+        session = self._session(facts, caller)
         if isinstance(message, Request):
             self._request(request, facts, caller, session, message)
         else:
@@ -57,7 +58,7 @@ class SessionFace:
 
     def batch(self, request: McpRequest, facts: Facts, caller: Caller, batch: Batch) -> None:
         """See `LegacyFace.batch`. Spec: 2025-03-26, Base Protocol: "MUST support receiving JSON-RPC batches"."""
-        session = self._session(facts)
+        session = self._session(facts, caller)
         if not session.revision.batches:
             raise Refusal(400, f"Batches are not part of revision {session.revision.name}; send one message a POST")
         if len(batch.items) > MOST_ELEMENTS:
@@ -72,7 +73,7 @@ class SessionFace:
         """See `LegacyFace.get`."""
         if not facts.accept.sse:
             raise Refusal(406, "The Accept header must take text/event-stream")
-        session = self._session(facts)
+        session = self._session(facts, caller)
         writer = ResponseWriter(request, facts.accept, self._turns)
         if facts.last_event_id is None:
             session.listen(writer)
@@ -82,16 +83,23 @@ class SessionFace:
 
     def delete(self, request: McpRequest, facts: Facts, caller: Caller) -> None:
         """See `LegacyFace.delete`."""
-        self.sessions.close(self._session(facts))
+        self.sessions.close(self._session(facts, caller))
         request.answer(204, (), b"")
+
+    def restore(self) -> int:
+        """Go on with the sessions of the process before; see `Sessions.restore`."""
+        number = self.sessions.restore()
+        for session in self.sessions:
+            self._handshake.attend(session, session.say, session.uris)
+        return number
 
     # --- requests
 
-    def _initialize(self, request: McpRequest, facts: Facts, message: Request) -> None:
+    def _initialize(self, request: McpRequest, facts: Facts, caller: Caller, message: Request) -> None:
         if facts.session_id is not None:
             raise InvalidRequest("initialize begins a session and can't be sent within one")
         agreed = agree(message.params)
-        session = self.sessions.open(agreed.revision, agreed.client_info, agreed.capabilities)
+        session = self.sessions.open(agreed.revision, agreed.client_info, agreed.capabilities, caller.name)
         self._handshake.attend(session, session.say)
         result = self._handshake.result(agreed.revision)
         headers = [(b"Mcp-Session-Id", session.id.encode("ascii"))]
@@ -109,6 +117,7 @@ class SessionFace:
         stream.exchange = exchange
         session.calls[message.id] = exchange
         self._handshake.dispatch(session, exchange, known, caller)
+        session.keep(only_state=True)
         writer.until_replied()
 
     def _accept(self, session: Session, message: Notification | Response) -> None:
@@ -148,9 +157,9 @@ class SessionFace:
         session.calls[message.id] = exchange
         self._handshake.dispatch(session, exchange, known, caller)
 
-    def _session(self, facts: Facts) -> Session:
+    def _session(self, facts: Facts, caller: Caller) -> Session:
         if facts.session_id is None:
             raise Refusal(400, "The Mcp-Session-Id header is missing; send initialize first")
-        session = self.sessions.get(facts.session_id)
+        session = self.sessions.get(facts.session_id, caller.name)
         self._handshake.attend(session, session.say)
         return session

@@ -5,7 +5,7 @@ Spec: 2025-11-25 and before: Lifecycle, Ping, Logging.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -81,15 +81,16 @@ class Handshake:
             result["instructions"] = self._dispatcher.instructions
         return result
 
-    def attend(self, settled: Settled, send: Callable[[bytes], bool]) -> None:
+    def attend(self, settled: Settled, send: Callable[[bytes], bool], uris: Collection[str] = ()) -> None:
         """Let a client hear of what changes, from now on until its `watch` is closed.
 
         Args:
             settled: What is known of it. Nothing happens if it hears already.
             send: Sends an encoded notification that belongs to no request; False when there is no way to do so now.
+            uris: The resources that it has subscribed to before.
         """
         if settled.watch is None and self._subscriptions is not None:
-            settled.watch = Watch(self._subscriptions, settled.revision, send)
+            settled.watch = Watch(self._subscriptions, settled.revision, send, uris)
 
     def dispatch(self, settled: Settled, exchange: Exchange, known: RequestMetadata, caller: Caller) -> None:
         """Answer a request after the handshake, now or later, through its exchange."""

@@ -19,6 +19,7 @@ from mcpserve.protocol import sse
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.revisions import Revision
 from mcpserve.stores.events import EventLimits, EventLog, EventRoom
+from mcpserve.stores.sessions import Journal
 from mcpserve.web.response import ResponseWriter
 
 
@@ -37,32 +38,44 @@ class ResumeLimits:
     events: EventLimits = attrs.field(factory=EventLimits)
 
 
+@attrs.frozen(kw_only=True)
+class Keeping:
+    """What the streams of a server have in common.
+
+    Args:
+        wheel: For the grace time.
+        limits: How long and how much is kept.
+        room: The memory for it.
+        journal: Where it is written down for the next process, if it is.
+    """
+
+    wheel: TimingWheel
+    limits: ResumeLimits
+    room: EventRoom
+    journal: Journal | None = None
+
+
 class ResumableStream:
     """One stream. Implements `protocol.exchange.Carrier` and `Resumable`, and `web.response.Listener`.
 
     Args:
         number: Its number in the session; part of every event id.
         revision: What the session negotiated.
-        writer: The response that it begins on.
-        wheel: For the grace time.
-        limits: How long and how much is kept.
-        room: What it shares with the streams of all sessions.
+        keeping: What it has in common with others.
         on_replied: Called once, when its exchange has ended; the stream lets go of it then.
         on_discard: Called once, when nobody can resume it any more.
 
     Attributes:
         finished: True when its exchange has ended.
         delivered: True when it was written to its end while the client was there.
+        writer: The response that it is on now, if any.
     """
 
     def __init__(
         self,
         number: int,
         revision: Revision,
-        writer: ResponseWriter,
-        wheel: TimingWheel,
-        limits: ResumeLimits,
-        room: EventRoom,
+        keeping: Keeping,
         on_replied: Callable[[ResumableStream], object],
         on_discard: Callable[[ResumableStream], object],
     ) -> None:
@@ -71,15 +84,14 @@ class ResumableStream:
         self.finished = False
         self.delivered = False
         self._revision = revision
-        self._wheel = wheel
-        self._limits = limits
-        self._log = EventLog(limits.events, room)
+        self._keeping = keeping
+        self._limits = keeping.limits
+        self._log = EventLog(keeping.limits.events, keeping.room)
         self._on_replied = on_replied
         self._on_discard = on_discard
         self._grace: Timer | None = None
         self._opened = False
         self.writer: ResponseWriter | None = None
-        self._attach(writer)
 
     # --- Carrier
 
@@ -111,7 +123,7 @@ class ResumableStream:
         Before 2025-11-25 "the server SHOULD NOT close the SSE stream before sending the JSON-RPC response".
         """
         writer = self.writer
-        if writer is None or self.finished or not (self._revision.priming_events and writer.accept.sse):
+        if writer is None or not self._leavable:
             return
         wait = self._limits.retry_ms if retry_ms is None else retry_ms
         writer.open()
@@ -161,6 +173,14 @@ class ResumableStream:
 
     # --- from the session
 
+    def attach(self, writer: ResponseWriter, number: int = 0) -> None:
+        """Go on with this response, after the event of this number."""
+        self.writer = writer
+        writer.listener = self
+        if self._revision.priming_events:
+            # "the server SHOULD immediately send an SSE event consisting of an event ID and an empty data field"
+            writer.preamble = sse.priming_event(self._event_id(number), self._limits.retry_ms)
+
     def open(self) -> None:
         """Open the stream at once."""
         if self.writer is not None:
@@ -175,18 +195,16 @@ class ResumableStream:
         missed = self._log.after(number)
         if missed is None:
             return False
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+        self._cancel_grace()
         if self.writer is not None:
             self.writer.listener = None
             self.writer.close()
-        self._attach(writer, number)
-        if self.finished and not missed:
+        self.attach(writer, number)
+        if self._complete and not missed:
             # no event id here either
             writer.preamble = b""
         writer.open(b"".join(missed))
-        if self.finished:
+        if self._complete:
             self._wait()
             self._end(writer)
             self._log.end(self.forget, delivered=True)
@@ -197,11 +215,13 @@ class ResumableStream:
 
     def close(self) -> None:
         """The session is over, or the server stops: end the stream."""
-        writer, self.writer = self.writer, None
-        if writer is not None:
-            writer.listener = None
-            writer.end()
+        self._leave()
         self._give_up()
+
+    def suspend(self) -> None:
+        """The process ends, and another will go on with the stream: close the connection, and forget nothing."""
+        self._leave()
+        self._cancel_grace()
 
     def forget(self) -> None:
         """Nobody is expected to resume it any more, and there is no room to wait for nobody."""
@@ -216,12 +236,16 @@ class ResumableStream:
         """True when the client has got an event id to come back with."""
         return self._open and (self._revision.priming_events or self._log.last > 0)
 
-    def _attach(self, writer: ResponseWriter, number: int = 0) -> None:
-        self.writer = writer
-        writer.listener = self
-        if self._revision.priming_events:
-            # "the server SHOULD immediately send an SSE event consisting of an event ID and an empty data field"
-            writer.preamble = sse.priming_event(self._event_id(number), self._limits.retry_ms)
+    @property
+    def _leavable(self) -> bool:
+        """True when its connection may be closed before its end: the client knows what that means, and comes back."""
+        leavable = self.writer is not None and self.writer.accept.sse and self._revision.priming_events
+        return leavable and not self.finished
+
+    @property
+    def _complete(self) -> bool:
+        """True when all that there will ever be is in the log."""
+        return self.finished
 
     def _event_id(self, number: int) -> str:
         return f"{self.number}-{number}"
@@ -244,9 +268,8 @@ class ResumableStream:
 
     def _wait(self, more: float = 0.0) -> None:
         """Wait for the client: so many seconds more than the grace time."""
-        if self._grace is not None:
-            self._grace.cancel()
-        self._grace = self._wheel.call_later(self._limits.grace + more, self._give_up)
+        self._cancel_grace()
+        self._grace = self._keeping.wheel.call_later(self._limits.grace + more, self._give_up)
 
     def _give_up(self) -> None:
         """Nobody came back in time."""
@@ -257,9 +280,18 @@ class ResumableStream:
             exchange.lost()
         self._discard()
 
-    def _discard(self) -> None:
+    def _leave(self) -> None:
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            writer.listener = None
+            writer.end()
+
+    def _cancel_grace(self) -> None:
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
+
+    def _discard(self) -> None:
+        self._cancel_grace()
         self._log.close()
         self._on_discard(self)

@@ -17,7 +17,8 @@ from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.http_sse import HttpSse, HttpSseLimits
-from mcpserve.legacy.sessions import SessionLimits, Sessions
+from mcpserve.legacy.session import SessionLimits
+from mcpserve.legacy.sessions import Sessions
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.policy.origins import Origins
 from mcpserve.service.greeting import greeting

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -129,6 +129,8 @@ class ResponseWriter:
 
     Attributes:
         preamble: Bytes of an event that goes out when the stream opens, before any other.
+        hold: Called when silence would open the stream, if something else has to happen first; whoever holds it back
+            opens it.
     """
 
     __slots__ = (
@@ -143,6 +145,7 @@ class ResponseWriter:
         "_waiting_size",
         "accept",
         "done",
+        "hold",
         "last_sent",
         "listener",
         "preamble",
@@ -154,6 +157,7 @@ class ResponseWriter:
     ) -> None:
         self.accept = accept
         self.listener: Listener | None = None
+        self.hold: Callable[[], object] | None = None
         self.preamble = b""
         self.streaming = False
         self.done = False
@@ -311,6 +315,8 @@ class ResponseWriter:
             return
         if self.streaming:
             self._write(sse.KEEP_ALIVE)
+        elif self.hold is not None:
+            self.hold()
         else:
             self.open(sse.KEEP_ALIVE)
 
@@ -357,7 +363,7 @@ class ResponseWriter:
     def _finish(self) -> None:
         self.done = True
         # It holds us as its carrier: a cycle that would wait for the garbage collector, once for each request.
-        self.listener = None
+        self.listener = self.hold = None
         self._batch = []
         self._waiting = []
         self._turns.forget(self)

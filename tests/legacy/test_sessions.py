@@ -10,7 +10,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from mcpserve.errors import Refusal
-from mcpserve.legacy.sessions import Session, SessionLimits, Sessions
+from mcpserve.legacy.session import Session, SessionLimits
+from mcpserve.legacy.sessions import Sessions
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.revisions import LATEST_LEGACY

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from mcpserve.features.timing import TimingWheel
-from mcpserve.legacy.streams import ResumableStream, ResumeLimits
+from mcpserve.legacy.streams import Keeping, ResumableStream, ResumeLimits
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.revisions import LEGACY
@@ -33,13 +33,11 @@ class Bench:
         self.stream = ResumableStream(
             3,
             LEGACY[version],
-            self.writer(accept),
-            TimingWheel(self.clock),
-            ResumeLimits(grace=10.0, retry_ms=700),
-            EventRoom(),
+            Keeping(wheel=TimingWheel(self.clock), limits=ResumeLimits(grace=10.0, retry_ms=700), room=EventRoom()),
             on_replied=lambda stream: self.ended.append("replied"),
             on_discard=lambda stream: self.ended.append("discarded"),
         )
+        self.stream.attach(self.writer(accept))
         self.exchange = Exchange(Request(1, "tools/call", {}), LEGACY[version], self.stream)
         self.exchange.owner = self.owner
         self.stream.exchange = self.exchange

@@ -17,7 +17,8 @@ from mcpserve.features.timing import TimingWheel
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.http_sse import HttpSse, HttpSseLimits
-from mcpserve.legacy.sessions import SessionLimits, Sessions
+from mcpserve.legacy.session import SessionLimits
+from mcpserve.legacy.sessions import Sessions
 from mcpserve.policy.origins import Origins
 from mcpserve.protocol.notices import FILTER_KEYS, Notice
 from mcpserve.protocol.tasks import TASK_IDS

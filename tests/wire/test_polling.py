@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcpserve import Call, ToolError, tool
-from mcpserve.legacy.sessions import SessionLimits
+from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.streams import ResumeLimits
 from tests.wire.http import Event, Peer
 from tests.wire.server import LEGACY, Limits, Server

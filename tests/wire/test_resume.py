@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcpserve.legacy.sessions import SessionLimits
+from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.stores.events import EventLimits
 from tests.wire.http import Peer

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpserve.legacy.sessions import SessionLimits
+from mcpserve.legacy.session import SessionLimits
 from tests.wire.http import Peer
 from tests.wire.server import LATEST_LEGACY, LEGACY, Limits, Server, request
 from tests.wire.tools import Witness, echo, silent
