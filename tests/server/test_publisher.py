@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
+from threading import Thread, current_thread
+from typing import Any
 
 import attrs
 import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from mcpserve.protocol.notices import (
@@ -218,3 +222,18 @@ def test_from_threads(threads: int) -> None:
     assert (ear.heard, len(bench.asked)) == ([], 1)
     bench.turn()
     assert sorted(map(str, topics)) == sorted(str(one.topic) for one in ear.heard)
+
+
+@pytest_twisted.ensureDeferred
+async def test_with_a_real_reactor(running_reactor: Any) -> None:
+    """What is said in a thread is heard in the reactor's thread, which is woken for it."""
+    heard: Deferred[Thread] = Deferred()
+
+    class Waiting:
+        def hear(self, notice: Notice) -> None:
+            heard.callback(current_thread())
+
+    publisher = Publisher(running_reactor.callFromThread)
+    publisher.listen(Waiting(), [A.topic])
+    await deferToThread(publisher.publish, A)
+    assert await heard is current_thread()
