@@ -12,6 +12,7 @@ import pytest
 
 import mcpserve
 from mcpserve.features.tool import ToolOptions
+from mcpserve.service.commands import StdioOptions
 from mcpserve.service.settings import Settings
 from mcpserve.service.tap import Options
 from tests.packaging.readme import command
@@ -113,6 +114,19 @@ def test_each_option_sets_its_setting() -> None:
         options.parseOptions([name, *another(name, default)])
         given, usual = attrs.asdict(options.settings), attrs.asdict(Settings())
         assert [name for name in usual if given[name] != usual[name]] == CODE.findall(key)
+
+
+def test_the_options_of_stdio() -> None:
+    """The page names those that it does not take; its own default for one counts."""
+    text = (DOCS / "reference" / "command-line.md").read_text(encoding="utf-8")
+    section = text.partition("\n## stdio\n")[2].partition("\n## ")[0]
+    settings = {CODE.findall(option)[0] for option, *_ in rows("command-line.md", "Settings") if option}
+    options = StdioOptions()
+    taken = {f"--{option.rstrip('=')}" for option in options.longOpt}
+    assert settings & set(CODE.findall(section)) == settings - taken
+    options.parseOptions([])
+    assert options.settings == Settings(drain=1.0)
+    assert "`drain` is 1.0 by default" in section
 
 
 def test_the_options_of_tool_are_those_that_there_are() -> None:
