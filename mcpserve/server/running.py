@@ -36,7 +36,7 @@ from mcpserve.features import awaiting
 from mcpserve.features.asking import Question
 from mcpserve.features.call import Call, Caller, Cause, Runtime, Stream, ThreadCall
 from mcpserve.features.timing import Timer
-from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.exchange import Carrier, Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.asking import Asking, brought
@@ -288,17 +288,18 @@ class Running:
         self.cause = cause
         self._end()
 
-    def move(self, exchange: Exchange, metadata: RequestMetadata) -> Exchange:
+    def move(self, carrier: Carrier, metadata: RequestMetadata) -> Exchange:
         """Go on as a task.
 
         Args:
-            exchange: Where the call says what it says from now on.
+            carrier: Where the call says what it says from now on.
             metadata: What is known of the request, as it is for a task.
 
         Returns:
             The exchange of the request, which is yet to be answered and does not concern the call any more.
         """
-        request, self.exchange = self.exchange, exchange
+        request = self.exchange
+        exchange = self.exchange = Exchange(request.request, request.revision, carrier)
         request.owner, exchange.owner = None, self
         if self.call is not None:
             self.call.move(exchange, metadata)

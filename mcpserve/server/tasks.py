@@ -139,8 +139,8 @@ class Tasks:
         task = self._found(exchange, metadata, caller)
         self._acknowledge(exchange)
         work = self._works.get(task.id)
-        if work is not None:
-            work.exchange.withdraw()
+        if work is not None and work.running is not None:
+            work.running.exchange.withdraw()
 
     def _found(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> Task:
         tasks.require(metadata)
@@ -229,7 +229,7 @@ class Tasks:
             ToolError: There is no room for one more task.
         """
         task = self._new_task(caller)
-        work = self._works[task.id] = TaskWork(task, running.exchange, self._runtime.clock, self._changed)
+        work = self._works[task.id] = TaskWork(task, self._runtime.clock, self._changed)
         self._of_caller[task.owner] += 1
         try:
             await self._store.keep(task)
@@ -243,7 +243,7 @@ class Tasks:
         work.timer = self._runtime.wheel.call_later(self.limits.ttl, running.cancel, Cause.EXPIRED)
         # "notifications/progress and notifications/message ... are not supported on tasks": the one is the message of
         # the task, the other is not sent.
-        request = running.move(work.exchange, attrs.evolve(metadata, progress_token=task.id, log_level=None))
+        request = running.move(work, attrs.evolve(metadata, progress_token=task.id, log_level=None))
         # "Servers MUST set resultType to "task" when returning a CreateTaskResult"
         created = self._envelope.complete(tasks.task_shape(task), request.revision)
         request.succeed({**created, "resultType": "task"})

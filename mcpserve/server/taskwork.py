@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IReactorTime
 from mcpserve.errors import InvalidParams
 from mcpserve.features.timing import Timer
 from mcpserve.protocol import inputs
-from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Response
 from mcpserve.protocol.tasks import Task
@@ -24,24 +23,19 @@ class TaskWork:
 
     Args:
         task: The task at its beginning.
-        request: The exchange of the request that began it.
         clock: What time it is.
         changed: Called after each change, with this and the task as it was before.
 
     Attributes:
         task: The task as it is now.
-        exchange: Where the call says it.
         running: The call, while it works.
         timer: Ends the call when its time to live is over.
     """
 
-    __slots__ = ("_changed", "_clock", "_open", "exchange", "running", "task", "timer")
+    __slots__ = ("_changed", "_clock", "_open", "running", "task", "timer")
 
-    def __init__(
-        self, task: Task, request: Exchange, clock: IReactorTime, changed: Callable[[TaskWork, Task], object]
-    ) -> None:
+    def __init__(self, task: Task, clock: IReactorTime, changed: Callable[[TaskWork, Task], object]) -> None:
         self.task = task
-        self.exchange = Exchange(request.request, request.revision, self)
         self.running: Running | None = None
         self.timer: Timer | None = None
         self._clock = clock
@@ -74,17 +68,17 @@ class TaskWork:
 
     # --- Asker
 
-    def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[], object]:
+    def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[bool], object]:
         """The call asks something of the client. A key never comes twice: a call refuses that, see `Call._ask`."""
         open_question = self._open[question.key] = _Open(question, answered)
         self._become(self.task.asking({question.key: question.shape}, self._clock.seconds()))
 
-        def forget() -> None:
+        def take_back(tell: bool) -> None:
             open_question.answered = None
             if self._open.pop(question.key, None) is not None:
                 self._become(self.task.answered([question.key], self._clock.seconds()))
 
-        return forget
+        return take_back
 
     # --- what the tasks do with it
 
@@ -116,9 +110,8 @@ class TaskWork:
         return go_on
 
     def close(self) -> None:
-        """The task has ended. Who still waits for an answer is cancelled with the call."""
+        """The task has ended: let go of its call, which leaves no cycle."""
         self.running = None
-        self._open.clear()
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -156,4 +149,5 @@ def _sentence(params: Mapping[str, Any]) -> str:
     message, total = params.get("message"), params.get("total")
     if message is not None:
         return str(message)
-    return f"{params['progress']:g}" if total is None else f"{params['progress']:g} of {total:g}"
+    done = f"{params['progress']:.10g}"
+    return done if total is None else f"{done} of {total:.10g}"
