@@ -146,12 +146,10 @@ class Directory:
         except (OSError, ValueError):
             raise NotFound from None
         with open(descriptor, "rb") as file:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode):
-                raise NotFound
             data = file.read(self.limit + 1)
+            size = os.fstat(descriptor).st_size
         if len(data) > self.limit:
-            raise ToolError(f"The file has {facts.st_size} bytes; no more than {self.limit} are read")
+            raise ToolError(f"The file has {size} bytes; no more than {self.limit} are read")
         return _contents(data, _mime_type(parts[-1]))
 
     def scan(self, template: Resource) -> Files:
@@ -170,6 +168,14 @@ class Directory:
         return found
 
     def _open(self, parts: Sequence[str]) -> int:
+        """The descriptor of a regular file."""
+        descriptor = self._walk_to(parts)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise NotFound
+        return descriptor
+
+    def _walk_to(self, parts: Sequence[str]) -> int:
         # Step by step, each one refused if it is a link: whoever exchanges a directory for a link meanwhile gains
         # nothing. O_NONBLOCK: opening a FIFO would wait for its writer.
         folder = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)

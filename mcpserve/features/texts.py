@@ -56,6 +56,9 @@ class TextArguments:
         Raises:
             ToolError: A text does not fit, one is missing, or one too many is there; the sentence says which.
         """
+        unknown = next((name for name in texts if name not in self._properties), None)
+        if unknown is not None:
+            raise ToolError(f"there is no argument {unknown[:60]!r}; there are: {', '.join(self.names) or 'none'}")
         values = {}
         for name, text in texts.items():
             # Clients show a form: what nobody has filled in comes as an empty text.
@@ -68,11 +71,21 @@ class TextArguments:
         return self._signature.bind(values)
 
     def _read(self, name: str, text: str) -> Any:
-        fits = self._fits.get(name)
-        if fits is None or fits(text):
+        fits, takes_text = self._fits[name], _takes_text(self._properties[name])
+        if takes_text and fits(text):
             return text
         try:
             value = orjson.loads(text)
         except ValueError:
             return text
-        return value if fits(value) else text
+        # Of two values that do not fit, the one of the right kind is told what would.
+        return value if fits(value) or not takes_text else text
+
+
+def _takes_text(schema: Mapping[str, Any]) -> bool:
+    """Tell whether a schema of ours takes some text or other."""
+    if "anyOf" in schema:
+        return any(map(_takes_text, schema["anyOf"]))
+    if "enum" in schema:
+        return any(isinstance(value, str) for value in schema["enum"])
+    return "$ref" not in schema and schema.get("type", "string") == "string"
