@@ -8,7 +8,8 @@
     assert runner.leftovers() == []
 
 The tool runs as it does in the server, from the check of its arguments to the shape of its result; only the transport
-is replaced by a reader that the test controls: it can stall, go on, disconnect, or cancel.
+is replaced by a reader that the test controls: it can stall, go on, disconnect, or cancel. A tool that asks its client
+is answered by the test: at once (`answers`), or later (`call.asked`, `call.answer`).
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from mcpserve.features import publish
 from mcpserve.features.call import Caller, Cause, Runtime
 from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
+from mcpserve.interview import CAN_BE_ASKED, NO_ANSWERS, Answering, Interview
 from mcpserve.protocol.exchange import Exchange, State
-from mcpserve.protocol.jsonrpc import Request
+from mcpserve.protocol.inputs import InputRequest
+from mcpserve.protocol.jsonrpc import Request, Response
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.notices import Notice
-from mcpserve.protocol.revisions import V2026_07_28
+from mcpserve.protocol.revisions import LEGACY, MODERN, V2026_07_28
 from mcpserve.protocol.types import (
     ABSENT,
     Audio,
@@ -80,14 +83,19 @@ class Published:
 class ToolCall:
     """One call of a tool, seen from its client.
 
+    Args:
+        interview: What it asks its client.
+
     Attributes:
         progress: What was reported so far, in order.
         logs: The log messages so far, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, interview: Interview) -> None:
         self.progress: list[Progress] = []
         self.logs: list[LogEntry] = []
+        self._interview = interview
+        self._again: Callable[[Mapping[str, Any]], object] | None = None
         self._stalled = False
         self._waiting: list[tuple[bytes, bool]] = []
         self._reply: dict[str, Any] | None = None
@@ -98,7 +106,12 @@ class ToolCall:
     @property
     def done(self) -> bool:
         """True when the call has a result or an error, or was cancelled."""
-        return self._exchange is not None and not self._exchange.live
+        return self._exchange is not None and not self._exchange.live and not self.asked
+
+    @property
+    def asked(self) -> Mapping[str, InputRequest]:
+        """The questions that wait for an answer, by key; each has `method` and `params`."""
+        return self._interview.asked
 
     @property
     def cancelled(self) -> bool:
@@ -148,6 +161,18 @@ class ToolCall:
         if self._exchange is not None:
             self._exchange.withdraw()
 
+    def answer(self, answers: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        """The client answers questions in `asked`, by their keys; those that are left out stay open.
+
+        Args:
+            answers: For an elicitation the form (an attrs object or a dict), or one of "accept", "decline" and
+                "cancel"; for a sampling what the model says, as a text or a `Sampled`; for roots a list of URIs.
+
+        Raises:
+            AssertionError: Nothing was asked by one of these keys.
+        """
+        self._interview.answer({**(answers or {}), **more})
+
     def stall(self) -> None:
         """The client stops reading."""
         self._stalled = True
@@ -176,14 +201,19 @@ class ToolCall:
 
     def reply(self, message: bytes, status: int) -> None:
         """Called by the exchange."""
-        self._reply = orjson.loads(message)
+        reply = orjson.loads(message)
+        if self._again is not None and reply.get("result", {}).get("resultType") == "input_required":
+            self._interview.ended_with(reply["result"], self._again)
+        else:
+            self._reply = reply
 
     def end(self) -> None:
         """Called by the exchange."""
 
-    def begin(self, exchange: Exchange) -> None:
-        """Called by the runner."""
+    def begin(self, exchange: Exchange, again: Callable[[Mapping[str, Any]], object]) -> None:
+        """Called by the runner; `again` sends the request again, with more params."""
         self._exchange = exchange
+        self._again = again
 
     def _read(self, message: bytes) -> None:
         decoded = orjson.loads(message)
@@ -192,6 +222,14 @@ class ToolCall:
             self.progress.append(Progress(params["progress"], params.get("total"), params.get("message")))
         else:
             self.logs.append(LogEntry(params["level"], params["data"], params.get("logger")))
+
+
+class LegacyCall(ToolCall):
+    """The same before 2026-07-28: a tool that asks waits for the answer. Implements `protocol.exchange.Asker`."""
+
+    def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[bool], object]:
+        """Called by the exchange."""
+        return self._interview.ask(question, answered)
 
 
 class ImmediateThreads:
@@ -256,6 +294,8 @@ class ToolRunner:
         log_level: LogLevel | None = "debug",
         capabilities: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
+        answers: Answering = NO_ANSWERS,
+        revision: str = V2026_07_28.name,
         **more: Any,
     ) -> ToolCall:
         """Call a tool.
@@ -265,23 +305,31 @@ class ToolRunner:
             arguments: Its arguments as a JSON object; or give them as keywords.
             progress_token: None for a client that does not want progress.
             log_level: The least severe log messages that the client wants; None for none.
-            capabilities: What the client declares.
+            capabilities: What the client declares; by default, that it can be asked everything.
             meta: The request's `_meta`, for tools that look at it.
+            answers: What the client answers by itself, in the forms of `ToolCall.answer`: by key, or as a function of
+                the question. What is not answered so stays in `ToolCall.asked`.
+            revision: What the client speaks. Before 2026-07-28 a tool that asks waits; since then it is called again.
         """
-        self._last_id += 1
-        params = {"name": name, "arguments": {**(arguments or {}), **more}}
-        call = ToolCall()
-        exchange = Exchange(Request(self._last_id, "tools/call", params), V2026_07_28, call)
-        call.begin(exchange)
+        declared = CAN_BE_ASKED if capabilities is None else capabilities
         metadata = RequestMetadata(
-            revision=V2026_07_28,
+            revision=(MODERN | LEGACY)[revision],
             progress_token=progress_token,
             log_level=log_level,
-            capabilities=capabilities or {},
+            capabilities=declared,
             meta=meta or {},
         )
-        self._dispatcher.dispatch(exchange, metadata, Caller())
+        interview = Interview(self.clock, answers)
+        call = (ToolCall if metadata.revision.modern else LegacyCall)(interview)
+        self._send(call, "tools/call", {"name": name, "arguments": {**(arguments or {}), **more}}, metadata)
+        interview.look()
         return call
+
+    def _send(self, call: ToolCall, method: str, params: Mapping[str, Any], metadata: RequestMetadata) -> None:
+        self._last_id += 1
+        exchange = Exchange(Request(self._last_id, method, params), metadata.revision, call)
+        call.begin(exchange, lambda more: self._send(call, method, {**params, **more}, metadata))
+        self._dispatcher.dispatch(exchange, metadata, Caller())
 
     def shut_down(self) -> None:
         """The server stops: what runs is cancelled."""

@@ -15,6 +15,7 @@ import pytest
 
 from mcpserve import Image
 from mcpserve.features.discovery import GROUP, Found, discover
+from mcpserve.protocol.inputs import InputRequest
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings, read_file
 from mcpserve.testing import ToolRunner
@@ -39,6 +40,21 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("keep_running", {"name": "backup"}, "backup is done."),
     ("heat", {"target": 180}, "The oven is at 180"),
 ]
+
+CALLS += [
+    ("book_table", {"day": "2030-05-01"}, "Booked for Ada on 2030-05-01, 2 persons, indoors."),
+    ("shorten", {"text": "It is long."}, "Short."),
+    ("plan_menu", {}, "Soup, 3 times."),
+    ("pay", {"amount": 5}, "Payment 1 is under way."),
+]
+
+
+def answer_of(question: InputRequest) -> Any:
+    """What a client answers to the examples that ask."""
+    if question.method == "sampling/createMessage":
+        return "Soup" if question.key == "dish" else "Short."
+    assert question.params is not None
+    return "accept" if "url" in question.params else {"name": "Ada", "number": 3}
 
 
 def blocks(kind: str) -> Iterator[Any]:
@@ -87,7 +103,7 @@ def test_all_examples_load_and_are_called(found: Found) -> None:
 @pytest.mark.parametrize(("name", "arguments", "text"), CALLS, ids=[name for name, _, _ in CALLS])
 def test_an_example_runs(runner: ToolRunner, name: str, arguments: dict[str, Any], text: str) -> None:
     """Each tool ends with the expected text, and leaves nothing behind."""
-    call = runner.call(name, arguments)
+    call = runner.call(name, arguments, answers=answer_of)
     runner.clock.pump([0.1] * 60)
     assert call.text.startswith(text)
     assert not call.result.is_error
@@ -169,7 +185,7 @@ def test_the_configured_example_checks_its_settings() -> None:
         assert said in problem
 
 
-@pytest.fixture(params=["test_bakery.py", "test_oven.py"])
+@pytest.fixture(params=["test_bakery.py", "test_oven.py", "test_questions.py"])
 def authors_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The examples of an author's own tests, imported with the plugins on the path, as an author would."""
     monkeypatch.syspath_prepend(EXAMPLES)
