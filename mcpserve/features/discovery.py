@@ -225,9 +225,7 @@ def _declared(module: ModuleType, name: str, origin: str, settings: Mapping[str,
     listing = callable(listed) and not _is_declared(listed)
     things = _listed(listed, origin) if listing else _defined(module)
     if not things and configure is None and not listing:
-        raise PluginError(
-            f"{origin}: defines no tool, prompt or resource; decorate a function, as with @mcpserve.tool"
-        )
+        raise PluginError(f"{origin}: defines no tool, prompt or resource; decorate a function, as with @mcpserve.tool")
     return things
 
 
