@@ -28,13 +28,14 @@ from mcpserve.features import publish
 from mcpserve.features.call import Caller, Cause, Runtime
 from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
-from mcpserve.interview import CAN_BE_ASKED, NO_ANSWERS, Answering, Interview
+from mcpserve.interview import CAN_BE_ASKED, NO_ANSWERS, Answering, Interview, result_of
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Request, Response
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.notices import Notice
 from mcpserve.protocol.revisions import LEGACY, MODERN, V2026_07_28
+from mcpserve.protocol.tasks import EXTENSION
 from mcpserve.protocol.types import (
     ABSENT,
     Audio,
@@ -52,6 +53,12 @@ from mcpserve.server.calls import Calls
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.features import PluginFeatures
 from mcpserve.server.running import Running
+from mcpserve.server.tasks import Tasks
+
+Ask = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+"""Sends a request, a method and its params, that is answered at once, and gives the reply."""
+
+_KNOWS_TASKS: Mapping[str, Any] = {"extensions": {EXTENSION: {}}}
 
 
 @attrs.frozen
@@ -100,6 +107,7 @@ class ToolCall:
         self._waiting: list[tuple[bytes, bool]] = []
         self._reply: dict[str, Any] | None = None
         self._exchange: Exchange | None = None
+        self._ask: Ask = _nobody
 
     # --- what became of it
 
@@ -130,14 +138,20 @@ class ToolCall:
         Raises:
             AssertionError: It has not ended, or ended otherwise.
         """
-        if self._reply is None or "result" not in self._reply:
+        if self._reply is None or "content" not in self._reply.get("result", {}):
             raise AssertionError(f"the call has no result: {self._reply or 'it has not ended, or was cancelled'}")
-        result = self._reply["result"]
-        return Result(
-            content=[_content(block) for block in result["content"]],
-            structured=result.get("structuredContent", ABSENT),
-            is_error=result.get("isError", False),
-        )
+        return _result(self._reply["result"])
+
+    @property
+    def task(self) -> ToolTask:
+        """The task that it was answered with.
+
+        Raises:
+            AssertionError: It was not, or not yet.
+        """
+        if self._reply is None or "taskId" not in self._reply.get("result", {}):
+            raise AssertionError(f"the call is no task: {self._reply or 'it was not answered'}")
+        return ToolTask(self._reply["result"]["taskId"], self._ask)
 
     @property
     def structured(self) -> Any:
@@ -210,9 +224,10 @@ class ToolCall:
     def end(self) -> None:
         """Called by the exchange."""
 
-    def begin(self, exchange: Exchange, again: Callable[[Mapping[str, Any]], object]) -> None:
+    def begin(self, exchange: Exchange, ask: Ask, again: Callable[[Mapping[str, Any]], object]) -> None:
         """Called by the runner; `again` sends the request again, with more params."""
         self._exchange = exchange
+        self._ask = ask
         self._again = again
 
     def _read(self, message: bytes) -> None:
@@ -230,6 +245,83 @@ class LegacyCall(ToolCall):
     def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[bool], object]:
         """Called by the exchange."""
         return self._interview.ask(question, answered)
+
+
+class ToolTask:
+    """A task that a call has become, as its client sees it when it looks.
+
+    Args:
+        id: Its id.
+        ask: Sends a request about it.
+    """
+
+    def __init__(self, id: str, ask: Ask) -> None:
+        self.id = id
+        self._ask = ask
+
+    @property
+    def shape(self) -> Mapping[str, Any]:
+        """What tasks/get answers now: `status`, `statusMessage`, `inputRequests` and so on."""
+        return self._request("tasks/get")
+
+    @property
+    def status(self) -> str:
+        """ "working", "input_required", "completed", "failed" or "cancelled"."""
+        return str(self.shape["status"])
+
+    @property
+    def message(self) -> str | None:
+        """What the tool reported last, or why the task has ended."""
+        return self.shape.get("statusMessage")
+
+    @property
+    def asked(self) -> Mapping[str, InputRequest]:
+        """The questions that wait for an answer, by key; each has `method` and `params`."""
+        requests = self.shape.get("inputRequests", {})
+        return {
+            k: InputRequest(key=k, method=r["method"], params=r.get("params"), needs=()) for k, r in requests.items()
+        }
+
+    @property
+    def result(self) -> Result:
+        """The result it has completed with.
+
+        Raises:
+            AssertionError: It has not ended, or ended otherwise.
+        """
+        shape = self.shape
+        if "result" not in shape:
+            raise AssertionError(f"the task has no result: {dict(shape)}")
+        return _result(shape["result"])
+
+    @property
+    def text(self) -> str:
+        """The text blocks of the result, joined by line breaks."""
+        return "\n".join(block.text for block in self.result.content if isinstance(block, Text))
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The JSON-RPC error it has failed with, if any."""
+        return self.shape.get("error")
+
+    def answer(self, answers: Mapping[str, Any]) -> None:
+        """The client answers questions in `asked`, by their keys, as with `ToolCall.answer`; others stay open."""
+        asked = self.asked
+        unknown = sorted(answers.keys() - asked.keys())
+        if unknown:
+            raise AssertionError(f"nothing was asked by the name of {unknown[0]!r}, but {sorted(asked)}")
+        self._request("tasks/update", inputResponses={key: result_of(asked[key], answers[key]) for key in answers})
+
+    def cancel(self) -> None:
+        """The client cancels it."""
+        self._request("tasks/cancel")
+
+    def _request(self, method: str, **params: Any) -> Mapping[str, Any]:
+        reply = self._ask(method, {"taskId": self.id, **params})
+        if "result" not in reply:
+            raise AssertionError(f"{method} is answered with an error: {reply['error']}")
+        result: Mapping[str, Any] = reply["result"]
+        return result
 
 
 class ImmediateThreads:
@@ -275,9 +367,9 @@ class ToolRunner:
         envelope = Envelope(Implementation(name="test", version="0"))
         runtime = Runtime(clock=self.clock, wheel=self._wheel, threads=ImmediateThreads())
         self._calls = Calls(runtime)
-        self._dispatcher = Dispatcher(
-            [*PluginFeatures(collect(functions, "the test"), envelope, self._calls)], envelope
-        )
+        tasks = Tasks(envelope, runtime)
+        features = PluginFeatures(collect(functions, "the test"), envelope, self._calls, tasks)
+        self._dispatcher = Dispatcher([*features, tasks], envelope)
         self._last_id = 0
         self.published: list[Published] = []
         outlet = _Outlet(self.published)
@@ -294,6 +386,7 @@ class ToolRunner:
         log_level: LogLevel | None = "debug",
         capabilities: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
+        tasks: bool = False,
         answers: Answering = NO_ANSWERS,
         revision: str = V2026_07_28.name,
         **more: Any,
@@ -307,6 +400,7 @@ class ToolRunner:
             log_level: The least severe log messages that the client wants; None for none.
             capabilities: What the client declares; by default, that it can be asked everything.
             meta: The request's `_meta`, for tools that look at it.
+            tasks: True for a client that knows tasks; see `ToolCall.task`.
             answers: What the client answers by itself, in the forms of `ToolCall.answer`: by key, or as a function of
                 the question. What is not answered so stays in `ToolCall.asked`.
             revision: What the client speaks. Before 2026-07-28 a tool that asks waits; since then it is called again.
@@ -316,7 +410,7 @@ class ToolRunner:
             revision=(MODERN | LEGACY)[revision],
             progress_token=progress_token,
             log_level=log_level,
-            capabilities=declared,
+            capabilities={**declared, **(_KNOWS_TASKS if tasks else {})},
             meta=meta or {},
         )
         interview = Interview(self.clock, answers)
@@ -328,8 +422,15 @@ class ToolRunner:
     def _send(self, call: ToolCall, method: str, params: Mapping[str, Any], metadata: RequestMetadata) -> None:
         self._last_id += 1
         exchange = Exchange(Request(self._last_id, method, params), metadata.revision, call)
-        call.begin(exchange, lambda more: self._send(call, method, {**params, **more}, metadata))
+        call.begin(exchange, self._ask, lambda more: self._send(call, method, {**params, **more}, metadata))
         self._dispatcher.dispatch(exchange, metadata, Caller())
+
+    def _ask(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply to a request that is answered at once, of a client that knows tasks."""
+        call = ToolCall(Interview(self.clock, NO_ANSWERS))
+        self._send(call, method, params, RequestMetadata(revision=V2026_07_28, capabilities=_KNOWS_TASKS))
+        assert call._reply is not None
+        return call._reply
 
     def shut_down(self) -> None:
         """The server stops: what runs is cancelled."""
@@ -345,6 +446,18 @@ class ToolRunner:
 
 def _described(running: Running) -> str:
     return f"a running call of {running.served.name}"
+
+
+def _nobody(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    raise AssertionError("the call was not begun by a ToolRunner")
+
+
+def _result(shape: Mapping[str, Any]) -> Result:
+    return Result(
+        content=[_content(block) for block in shape["content"]],
+        structured=shape.get("structuredContent", ABSENT),
+        is_error=shape.get("isError", False),
+    )
 
 
 def _content(block: Mapping[str, Any]) -> Content:

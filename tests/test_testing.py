@@ -21,6 +21,7 @@ from mcpserve import (
     publish,
     tool,
 )
+from mcpserve.errors import InvalidParams
 from mcpserve.testing import LogEntry, Progress, Published, ToolRunner
 from plugins.countdown import countdown
 
@@ -233,6 +234,72 @@ def test_what_was_published() -> None:
         Published("notifications/resources/list_changed"),
     ]
     assert runner.published == once * 2
+
+
+@tool(task="optional")
+async def roam(call: Call, far: bool = True) -> str:
+    """Walk on, if somebody agrees."""
+    call.progress(1, message="packed")
+    await call.sleep(1)
+    answer = await call.elicit("Go on?", key="on")
+    if not far:
+        raise InvalidParams("not far")
+    return answer.action
+
+
+def test_a_task() -> None:
+    """What its client sees of it, and does."""
+    runner = ToolRunner(roam)
+    call = runner.call("roam", tasks=True)
+    task = call.task
+    assert (call.done, task.status, task.message, task.asked, task.error) == (True, "working", "packed", {}, None)
+    runner.clock.advance(1)
+    assert (task.status, task.asked["on"].params["message"]) == ("input_required", "Go on?")
+    task.answer({"on": "decline"})
+    assert (task.status, task.text, task.result.is_error) == ("completed", "decline", False)
+    assert runner.leftovers() == []
+
+
+def test_a_task_that_is_cancelled() -> None:
+    """Its client says so; it has no result."""
+    runner = ToolRunner(roam)
+    task = runner.call("roam", tasks=True).task
+    task.cancel()
+    assert task.status == "cancelled"
+    with pytest.raises(AssertionError, match="has no result"):
+        assert task.result
+    assert runner.leftovers() == []
+
+
+def test_a_task_that_fails() -> None:
+    """It has an error, and no result."""
+    runner = ToolRunner(roam)
+    task = runner.call("roam", far=False, tasks=True).task
+    runner.clock.advance(1)
+    task.answer({"on": {}})
+    assert (task.status, task.error) == ("failed", {"code": -32602, "message": "not far"})
+
+
+def test_a_wrong_answer_to_a_task() -> None:
+    """The test hears of it."""
+    runner = ToolRunner(roam)
+    task = runner.call("roam", tasks=True).task
+    runner.clock.advance(1)
+    with pytest.raises(AssertionError, match="tasks/update is answered with an error"):
+        task.answer({"on": "shrug"})
+    with pytest.raises(AssertionError, match="nothing was asked by the name of 'off', but"):
+        task.answer({"on": "decline", "off": "decline"})
+
+
+def test_a_call_that_is_no_task() -> None:
+    """A client that does not know tasks gets none; a call that is one has no result of its own."""
+    runner = ToolRunner(roam, walk)
+    with pytest.raises(AssertionError, match="the call is no task"):
+        assert runner.call("roam").task
+    with pytest.raises(AssertionError, match="the call is no task"):
+        assert runner.call("walk", tasks=True).task
+    with pytest.raises(AssertionError, match="the call has no result"):
+        assert runner.call("roam", tasks=True).result
 
 
 def test_a_runner_that_is_gone() -> None:

@@ -39,6 +39,9 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("motto", {}, "Be brief."),
     ("keep_running", {"name": "backup"}, "backup is done."),
     ("heat", {"target": 180}, "The oven is at 180"),
+    ("build_archive", {"files": 4}, "The archive has 4 files."),
+    ("empty_archive", {"files": 2}, "Deleted 2 files; there is a backup."),
+    ("move_archive", {}, "The archive belongs to Ada."),
 ]
 
 CALLS += [
@@ -185,7 +188,7 @@ def test_the_configured_example_checks_its_settings() -> None:
         assert said in problem
 
 
-@pytest.fixture(params=["test_bakery.py", "test_oven.py", "test_questions.py"])
+@pytest.fixture(params=["test_archive.py", "test_bakery.py", "test_oven.py", "test_questions.py"])
 def authors_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The examples of an author's own tests, imported with the plugins on the path, as an author would."""
     monkeypatch.syspath_prepend(EXAMPLES)
