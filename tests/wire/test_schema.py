@@ -12,7 +12,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import attrs
 import jsonschema_rs
@@ -21,11 +21,14 @@ import pytest
 
 from mcpserve import (
     Annotations,
+    Arg,
     Audio,
     Call,
+    Contents,
     EmbeddedResource,
     Icon,
     Image,
+    Message,
     ResourceLink,
     Result,
     Text,
@@ -93,16 +96,32 @@ async def talking(call: Call) -> list[int]:
     return [1, 2]
 
 
-@prompt
-def ask() -> str:
+@prompt(icons=[Icon(src="https://x/i.png")], meta={"x.example/y": 1})
+def ask(topic: Annotated[str, Arg("What about.", title="Topic")], kind: Literal["a", "b"] = "a") -> Any:
     """Ask."""
-    return "Why?"
+    return [topic, *BLOCKS, Message("Because.", "assistant")]
 
 
-@resource("test://{name}")
-def thing(name: str) -> str:
+@resource(
+    "test://{name}",
+    mime_type="text/plain",
+    icons=[Icon(src="https://x/i.png")],
+    annotations=Annotations(audience=["user"], priority=0.5, last_modified=AT),
+    meta={"x.example/y": 1},
+)
+def thing(name: str) -> Any:
     """Be any of many."""
-    return name
+    if name == "broken":
+        raise ToolError("no")
+    return [Contents(name, meta={"x.example/z": 2}), b"blob"]
+
+
+@resource(
+    "test://one", size=3, icons=[Icon(src="https://x/i.png")], meta={"x.example/y": 1}, ttl=1.5, cache_scope="public"
+)
+def one() -> str:
+    """Be one."""
+    return "one"
 
 
 @attrs.frozen
@@ -118,6 +137,12 @@ DEFINITIONS = {
     "server/discover": "DiscoverResult",
     "tools/list": "ListToolsResult",
     "tools/call": "CallToolResult",
+    "prompts/list": "ListPromptsResult",
+    "prompts/get": "GetPromptResult",
+    "resources/list": "ListResourcesResult",
+    "resources/templates/list": "ListResourceTemplatesResult",
+    "resources/read": "ReadResourceResult",
+    "completion/complete": "CompleteResult",
     "ping": "EmptyResult",
     "logging/setLevel": "EmptyResult",
     "notifications/progress": "ProgressNotification",
@@ -147,6 +172,18 @@ REQUESTS: Sequence[tuple[str, Mapping[str, Any]]] = [
     ("tools/call", call_params("no_such")),
     ("tools/call", {"name": "echo", "arguments": 1}),
     ("tools/call", {}),
+    ("prompts/list", {}),
+    ("prompts/get", {"name": "ask", "arguments": {"topic": "it"}}),
+    ("prompts/get", {"name": "ask"}),
+    ("prompts/get", {"name": "no_such"}),
+    ("resources/list", {}),
+    ("resources/templates/list", {}),
+    ("resources/read", {"uri": "test://one"}),
+    ("resources/read", {"uri": "test://many"}),
+    ("resources/read", {"uri": "test://broken"}),
+    ("resources/read", {"uri": "none://such"}),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "ask"}, "argument": {"name": "kind", "value": ""}}),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "ask"}, "argument": {"name": "no", "value": ""}}),
     ("ping", {}),
     ("logging/setLevel", {"level": "debug"}),
     ("logging/setLevel", {"level": "loud"}),
@@ -176,7 +213,7 @@ WRONG: Sequence[tuple[Any, Mapping[str, Any]]] = [
 
 def answers(revision: str) -> Iterator[Said]:
     """Ask for everything in this revision."""
-    server = Server(blocks, failing, talking, echo, add, crash, placed, ask, thing, limits=Limits(page_size=3))
+    server = Server(blocks, failing, talking, echo, add, crash, placed, ask, thing, one, limits=Limits(page_size=3))
     if revision == MODERN:
         meta = {PREFIX + "logLevel": "debug"}
         for method, params in REQUESTS:
@@ -324,6 +361,24 @@ def check_call(result: Mapping[str, Any], revision: str) -> None:
     assert "structuredContent" not in result or age >= REVISIONS.index("2025-06-18")
 
 
+CACHEABLE = {
+    "DiscoverResult",
+    "ListToolsResult",
+    "ListPromptsResult",
+    "ListResourcesResult",
+    "ListResourceTemplatesResult",
+    "ReadResourceResult",
+}
+
+
+def check_contents(result: Mapping[str, Any]) -> None:
+    """ReadResourceResult."""
+    assert result["contents"]
+    for part in result["contents"]:
+        assert {"uri", "mimeType"} <= set(part)
+        assert len({"text", "blob"} & set(part)) == 1
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_by_hand(revision: str) -> None:
     """The rules of this file, for whoever has no schema at hand."""
@@ -333,7 +388,10 @@ def test_by_hand(revision: str) -> None:
         seen.add(said.definition)
         result = said.message.get("result")
         if result is not None:
-            check_result(result, revision, said.definition in ("ListToolsResult", "DiscoverResult"))
+            check_result(result, revision, said.definition in CACHEABLE)
+        if said.definition == "ReadResourceResult":
+            assert result is not None
+            check_contents(result)
         if said.definition == "CallToolResult":
             check_call(said.message["result"], revision)
         if said.definition == "ListToolsResult":
@@ -345,7 +403,7 @@ def test_by_hand(revision: str) -> None:
             assert type(said.message["params"]["progress"]) in (int, float)
         if said.definition == "LoggingMessageNotification":
             assert {"level", "data"} <= set(said.message["params"])
-    assert len(seen) == (12 if revision == MODERN else 11), f"not everything was heard: {seen}"
+    assert len(seen) == (18 if revision == MODERN else 17), f"not everything was heard: {seen}"
 
 
 def test_refusals_by_hand() -> None:
