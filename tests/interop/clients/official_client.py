@@ -1,7 +1,9 @@
-"""Drives the official Python client: `official_client.py URL ERA PLAN`, run with the interpreter that has `mcp`.
+"""Drives the official Python client: `official_client.py TARGET ERA PLAN`, run with the interpreter that has `mcp`.
 
-PLAN is a JSON list of calls: `{"tool", "arguments", "abort_after"}`; with `abort_after` the call is cancelled after so
-many progress notifications. The outcome goes to standard output as JSON, in the same shape as from the other clients.
+TARGET is the URL of a server over Streamable HTTP, or, if it ends with `/sse`, over HTTP with SSE; or a JSON object
+with the command of one over stdio. PLAN is a JSON list of calls: `{"tool", "arguments", "abort_after"}`; with
+`abort_after` the call is cancelled after so many progress notifications. The outcome goes to standard output as JSON,
+in the same shape as from the other clients.
 """
 
 import json
@@ -9,9 +11,17 @@ import sys
 from typing import Any
 
 import anyio
-from mcp import Client
+from mcp import Client, StdioServerParameters
+from mcp.client.sse import sse_client
 
 ERAS = {"legacy": "legacy", "modern": "2026-07-28", "auto": "auto"}
+
+
+def server(target: str) -> Any:
+    """What the client connects to."""
+    if target.startswith("{"):
+        return StdioServerParameters(**json.loads(target))
+    return sse_client(target) if target.endswith("/sse") else target
 
 
 async def call(client: Client, step: dict[str, Any]) -> dict[str, Any]:
@@ -35,9 +45,9 @@ async def call(client: Client, step: dict[str, Any]) -> dict[str, Any]:
     return outcome
 
 
-async def main(url: str, era: str, plan: list[dict[str, Any]]) -> None:
+async def main(target: str, era: str, plan: list[dict[str, Any]]) -> None:
     """List the tools and make the calls, one after the other."""
-    async with Client(url, mode=ERAS[era]) as client:
+    async with Client(server(target), mode=ERAS[era]) as client:
         tools = (await client.list_tools()).tools
         calls = [await call(client, step) for step in plan]
         version = client.protocol_version
