@@ -1,10 +1,16 @@
-"""Tools that change something, and say so to whoever listens."""
+"""A resource that changes, and the tool that changes it and says so."""
 
-from mcpserve import publish, tool
+from mcpserve import publish, resource, tool
 
 TEMPERATURE = "oven://temperature"
 
 degrees = 20
+
+
+@resource(TEMPERATURE)
+def temperature() -> str:
+    """The temperature of the oven."""
+    return f"{degrees} °C"
 
 
 @tool
