@@ -207,7 +207,8 @@ def _problems_of_field(field: Any) -> Iterator[str]:
 
 
 def _problems_of_items(items: Any) -> Iterator[str]:
-    if not isinstance(items, Mapping) or not ("enum" in items) ^ ("anyOf" in items):
+    named = isinstance(items, Mapping) and ("anyOf" in items or items.get("type") == "string")
+    if not named or not ("enum" in items) ^ ("anyOf" in items):
         yield "a choice of several has items with an enum of texts, or with anyOf"
         return
     for name in sorted(items.keys() - {"type", "enum", "anyOf"}):

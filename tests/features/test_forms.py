@@ -213,7 +213,11 @@ def test_an_explicit_schema_stays_as_it_is() -> None:
         (properties(a={"type": "array"}), "items with an enum"),
         (properties(a={"type": "array", "items": {"type": "string"}}), "items with an enum"),
         (properties(a={"type": "array", "items": {"enum": ["x"], "anyOf": []}}), "items with an enum"),
-        (properties(a={"type": "array", "items": {"enum": ["x"], "minLength": 1}}), "'minLength' is not for the items"),
+        (properties(a={"type": "array", "items": {"enum": ["x"]}}), "items with an enum"),
+        (
+            properties(a={"type": "array", "items": {"type": "string", "enum": ["x"], "minLength": 1}}),
+            "'minLength' is not for the items",
+        ),
     ],
 )
 def test_what_the_specification_does_not_allow(schema: dict[str, Any], words: str | None) -> None:
