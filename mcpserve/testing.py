@@ -1,4 +1,4 @@
-"""For authors of plugins: run a tool without sockets, on a clock that the test advances.
+"""For authors of plugins: run tools, prompts and resources without sockets, on a clock that the test advances.
 
     runner = ToolRunner(countdown)
     call = runner.call("countdown", start=3)
@@ -14,7 +14,6 @@ is answered by the test: at once (`answers`), or later (`call.asked`, `call.answ
 
 from __future__ import annotations
 
-import base64
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,9 +25,11 @@ from twisted.internet.task import Clock
 
 from mcpserve.features import publish
 from mcpserve.features.call import Caller, Cause, Runtime
+from mcpserve.features.directory import Directory
 from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
 from mcpserve.interview import CAN_BE_ASKED, NO_ANSWERS, Answering, Interview, result_of
+from mcpserve.protocol import reading
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Request, Response
@@ -36,18 +37,7 @@ from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.notices import Notice
 from mcpserve.protocol.revisions import LEGACY, MODERN, V2026_07_28
 from mcpserve.protocol.tasks import EXTENSION
-from mcpserve.protocol.types import (
-    ABSENT,
-    Audio,
-    Content,
-    EmbeddedResource,
-    Image,
-    Implementation,
-    LogLevel,
-    ResourceLink,
-    Result,
-    Text,
-)
+from mcpserve.protocol.types import Completion, Contents, Implementation, LogLevel, Message, Result, Text
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import Calls
 from mcpserve.server.dispatch import Dispatcher
@@ -88,7 +78,7 @@ class Published:
 
 
 class ToolCall:
-    """One call of a tool, seen from its client.
+    """One call of a tool, a prompt or a resource, seen from its client.
 
     Args:
         interview: What it asks its client.
@@ -138,9 +128,34 @@ class ToolCall:
         Raises:
             AssertionError: It has not ended, or ended otherwise.
         """
-        if self._reply is None or "content" not in self._reply.get("result", {}):
-            raise AssertionError(f"the call has no result: {self._reply or 'it has not ended, or was cancelled'}")
-        return _result(self._reply["result"])
+        return reading.result_of(self._result("content"))
+
+    @property
+    def contents(self) -> Sequence[Contents]:
+        """What a resource gave.
+
+        Raises:
+            AssertionError: It has not ended, or ended otherwise.
+        """
+        return reading.contents_of(self._result("contents"))
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """What a prompt gave.
+
+        Raises:
+            AssertionError: It has not ended, or ended otherwise.
+        """
+        return reading.messages_of(self._result("messages"))
+
+    @property
+    def completion(self) -> Completion:
+        """What a completer suggested.
+
+        Raises:
+            AssertionError: It has not ended, or ended otherwise.
+        """
+        return reading.completion_of(self._result("completion"))
 
     @property
     def task(self) -> ToolTask:
@@ -160,8 +175,12 @@ class ToolCall:
 
     @property
     def text(self) -> str:
-        """The text blocks of the result, joined by line breaks."""
-        return "\n".join(block.text for block in self.result.content if isinstance(block, Text))
+        """The text blocks of the result, of the contents or of the messages, joined by line breaks."""
+        result = {} if self._reply is None else self._reply.get("result", {})
+        if "contents" in result:
+            return "\n".join(part.contents for part in self.contents if isinstance(part.contents, str))
+        blocks = [message.content for message in self.messages] if "messages" in result else self.result.content
+        return "\n".join(block.text for block in blocks if isinstance(block, Text))
 
     # --- what its client does
 
@@ -230,6 +249,12 @@ class ToolCall:
         self._ask = ask
         self._again = again
 
+    def _result(self, member: str) -> dict[str, Any]:
+        if self._reply is None or member not in self._reply.get("result", {}):
+            raise AssertionError(f"the call has no result: {self._reply or 'it has not ended, or was cancelled'}")
+        result: dict[str, Any] = self._reply["result"]
+        return result
+
     def _read(self, message: bytes) -> None:
         decoded = orjson.loads(message)
         params = decoded["params"]
@@ -292,7 +317,7 @@ class ToolTask:
         shape = self.shape
         if "result" not in shape:
             raise AssertionError(f"the task has no result: {dict(shape)}")
-        return _result(shape["result"])
+        return reading.result_of(shape["result"])
 
     @property
     def text(self) -> str:
@@ -348,10 +373,10 @@ class _Outlet:
 
 
 class ToolRunner:
-    """Some tools, ready to be called.
+    """Some tools, prompts and resources, ready to be called.
 
     Args:
-        functions: Functions that `@tool` has marked.
+        functions: Functions that `@tool`, `@prompt` or `@resource` has marked, and directories.
 
     Attributes:
         clock: The clock that the tools live on; advance it.
@@ -361,7 +386,7 @@ class ToolRunner:
         PluginError: One of them does not fit.
     """
 
-    def __init__(self, *functions: Callable[..., Any]) -> None:
+    def __init__(self, *functions: Callable[..., Any] | Directory) -> None:
         self.clock = Clock()
         self._wheel = TimingWheel(self.clock)
         envelope = Envelope(Implementation(name="test", version="0"))
@@ -413,9 +438,56 @@ class ToolRunner:
             capabilities={**declared, **(_KNOWS_TASKS if tasks else {})},
             meta=meta or {},
         )
+        return self._begin("tools/call", {"name": name, "arguments": {**(arguments or {}), **more}}, metadata, answers)
+
+    def read(self, uri: str, /, *, answers: Answering = NO_ANSWERS, revision: str = V2026_07_28.name) -> ToolCall:
+        """Read a resource: see `ToolCall.contents` and `ToolCall.text`.
+
+        Args:
+            uri: Its URI.
+            answers: As in `call`.
+            revision: As in `call`.
+        """
+        return self._begin("resources/read", {"uri": uri}, _open_client(revision), answers)
+
+    def get_prompt(
+        self,
+        name: str,
+        arguments: Mapping[str, str] | None = None,
+        /,
+        *,
+        answers: Answering = NO_ANSWERS,
+        revision: str = V2026_07_28.name,
+        **more: str,
+    ) -> ToolCall:
+        """Get a prompt: see `ToolCall.messages` and `ToolCall.text`.
+
+        Args:
+            name: Its name.
+            arguments: Its arguments, which are texts; or give them as keywords.
+            answers: As in `call`.
+            revision: As in `call`.
+        """
+        params = {"name": name, "arguments": {**(arguments or {}), **more}}
+        return self._begin("prompts/get", params, _open_client(revision), answers)
+
+    def complete(self, of: str, argument: str, value: str = "", /, **chosen: str) -> ToolCall:
+        """Ask for suggestions: see `ToolCall.completion`.
+
+        Args:
+            of: The name of a prompt, or the URI template of resources.
+            argument: Which argument of it is typed.
+            value: What was typed so far.
+            chosen: The other arguments that are known already.
+        """
+        kind = {"type": "ref/resource", "uri": of} if ":" in of else {"type": "ref/prompt", "name": of}
+        params = {"ref": kind, "argument": {"name": argument, "value": value}, "context": {"arguments": chosen}}
+        return self._begin("completion/complete", params, _open_client(V2026_07_28.name), NO_ANSWERS)
+
+    def _begin(self, method: str, params: Mapping[str, Any], metadata: RequestMetadata, answers: Answering) -> ToolCall:
         interview = Interview(self.clock, answers)
         call = (ToolCall if metadata.revision.modern else LegacyCall)(interview)
-        self._send(call, "tools/call", {"name": name, "arguments": {**(arguments or {}), **more}}, metadata)
+        self._send(call, method, params, metadata)
         interview.look()
         return call
 
@@ -452,24 +524,11 @@ def _nobody(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     raise AssertionError("the call was not begun by a ToolRunner")
 
 
-def _result(shape: Mapping[str, Any]) -> Result:
-    return Result(
-        content=[_content(block) for block in shape["content"]],
-        structured=shape.get("structuredContent", ABSENT),
-        is_error=shape.get("isError", False),
+def _open_client(revision: str) -> RequestMetadata:
+    """A client that wants to hear everything, and can be asked everything."""
+    return RequestMetadata(
+        revision=(MODERN | LEGACY)[revision],
+        progress_token="token",
+        log_level="debug",
+        capabilities=CAN_BE_ASKED,
     )
-
-
-def _content(block: Mapping[str, Any]) -> Content:
-    kind = block["type"]
-    if kind == "text":
-        return Text(block["text"])
-    if kind == "image":
-        return Image(base64.b64decode(block["data"]), block["mimeType"])
-    if kind == "audio":
-        return Audio(base64.b64decode(block["data"]), block["mimeType"])
-    if kind == "resource_link":
-        return ResourceLink(block["uri"], block["name"])
-    resource = block["resource"]
-    contents = resource["text"] if "text" in resource else base64.b64decode(resource["blob"])
-    return EmbeddedResource(resource["uri"], contents, mime_type=resource.get("mimeType"))

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import base64
 import gc
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from mcpserve import (
     Audio,
     Call,
+    Completion,
+    Contents,
+    Directory,
     EmbeddedResource,
     Image,
+    Message,
     PluginError,
     ResourceLink,
     Stream,
     Text,
     ToolError,
+    prompt,
     publish,
+    resource,
     tool,
 )
 from mcpserve.errors import InvalidParams
@@ -311,3 +318,69 @@ def test_a_runner_that_is_gone() -> None:
     gc.collect()
     publish.tools_changed()
     assert len(published) == 1
+
+
+# --- prompts, resources, completions
+
+
+@prompt
+async def advise(call: Call, topic: Literal["bread", "rolls"], loudly: bool = False) -> list[Message | str]:
+    """Advise on a topic."""
+    await call.progress(1)
+    await call.sleep(1)
+    return [f"Tell me about {topic}{'!' if loudly else '.'}", Message("Gladly.", "assistant")]
+
+
+@resource("shop://{shelf}")
+def shelf(shelf: str) -> list[Contents | bytes]:
+    """What is on a shelf."""
+    return [Contents(f"on {shelf}", mime_type="text/plain"), b"blob"]
+
+
+def test_a_prompt_is_gotten() -> None:
+    """With its arguments as texts; what it reports on the way is seen."""
+    runner = ToolRunner(advise)
+    call = runner.get_prompt("advise", topic="bread", loudly="true")
+    assert (call.done, call.progress) == (False, [Progress(1, None, None)])
+    runner.clock.advance(1)
+    assert call.messages == [Message(Text("Tell me about bread!")), Message(Text("Gladly."), "assistant")]
+    assert call.text == "Tell me about bread!\nGladly."
+    assert runner.leftovers() == []
+    error = runner.get_prompt("advise", {"topic": "stones"}).error
+    assert error is not None
+    assert error["code"] == -32602
+
+
+def test_a_resource_is_read(tmp_path: Path) -> None:
+    """Through its template, or as a file of a directory."""
+    (tmp_path / "a.txt").write_text("hello")
+    runner = ToolRunner(shelf, Directory("docs://d", tmp_path))
+    call = runner.read("shop://left")
+    text, blob = call.contents
+    assert (text.contents, text.uri, text.mime_type) == ("on left", "shop://left", "text/plain")
+    assert blob.contents == b"blob"
+    assert call.text == "on left"
+    assert runner.read("docs://d/a.txt").text == "hello"
+    error = runner.read("nowhere://x").error
+    assert error is not None
+    assert error["data"] == {"uri": "nowhere://x"}
+    error = runner.read("nowhere://x", revision="2025-11-25").error
+    assert error is not None
+    assert error["code"] == -32002
+
+
+def test_a_completer_is_asked() -> None:
+    """Of a prompt by its name, of a resource by its template."""
+    runner = ToolRunner(advise, shelf)
+    assert runner.complete("advise", "topic", "b").completion == Completion(["bread"], total=1, has_more=False)
+    assert runner.complete("shop://{shelf}", "shelf", loudly="x").completion.values == []
+    with pytest.raises(AssertionError, match="the call has no result"):
+        _ = runner.complete("advise", "nothing").completion
+
+
+@pytest.mark.parametrize("member", ["contents", "messages", "completion", "result", "text"])
+def test_there_is_no_such_result(member: str) -> None:
+    """Whoever looks for what a call did not give is told what it gave."""
+    call = ToolRunner(advise).get_prompt("nope")
+    with pytest.raises(AssertionError, match="Unknown prompt: nope"):
+        getattr(call, member)
