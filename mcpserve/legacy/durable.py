@@ -115,6 +115,11 @@ class DurableStream(ResumableStream):
             self._write_last(jsonrpc.encode_error(stored.request_id, InternalError(DIED), legacy=True))
 
     @property
+    def complete(self) -> bool:
+        """See `ResumableStream.complete`."""
+        return self.finished and not self._line
+
+    @property
     def stored(self) -> StoredStream | None:
         """What is to be written of it, if anything is."""
         if self._key is None:
@@ -124,7 +129,7 @@ class DurableStream(ResumableStream):
             key=self._key,
             number=self.number,
             request_id=self._request_id,
-            finished=self._complete,
+            finished=self.complete,
             away=self._away,
             first=first,
             events=self._log.after(first - 1) or (),
@@ -189,10 +194,6 @@ class DurableStream(ResumableStream):
         self._journal.trim(self._key, min(self._log.first, self._log.last))
 
     # --- its end
-
-    @property
-    def _complete(self) -> bool:
-        return self.finished and not self._line
 
     def _discard(self) -> None:
         self._line.clear()

@@ -52,7 +52,7 @@ class Session:
         id: What its client calls it.
         owner: The name of the caller who began it, if he had to say it; for everybody else there is no such session.
         key: What the journal calls it.
-        uris: The resources that it had subscribed to in the process before.
+        uris: The resources that it had subscribed to in the process before; `watch` knows what it subscribes to now.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Session:
     _streams: dict[int, ResumableStream] = attrs.field(factory=dict)
     _standalone: ResumableStream | None = None
     _numbers: int = 0
-    _written: tuple[Any, float] | None = None
+    _written: tuple[Mapping[str, Any], float] = ({}, 0.0)
 
     # --- streams
 
@@ -152,6 +152,7 @@ class Session:
     def suspend(self) -> None:
         """The process ends, and another will go on with what was written down: close the connections."""
         self.keep()
+        self.uris = self.state["uris"]
         self._end_watch()
         for stream in self._streams.values():
             stream.suspend()
@@ -176,13 +177,21 @@ class Session:
         """What its client has asked to be remembered, as JSON."""
         return {"log_level": self.log_level, "uris": list(self.uris if self.watch is None else self.watch.uris)}
 
+    def begin(self) -> None:
+        """Write down that there is such a session."""
+        if self._keeping.journal is not None:
+            self.key = self._keeping.journal.open_session(self.stored)
+            self._written = self.state, self.last_used
+
     def keep(self, *, only_state: bool = False) -> None:
-        """Write down what has changed; that it was used alone does not count with `only_state`."""
-        journal, now = self._keeping.journal, (self.state, self.last_used)
-        if journal is None or now == self._written or (only_state and self._written and now[0] == self._written[0]):
+        """Write down what has changed; with `only_state` it does not count that it was used."""
+        journal = self._keeping.journal
+        if journal is None:
             return
-        self._written = now
-        journal.change_session(self.key, *now)
+        now = self.state, self.last_used
+        if now[0] != self._written[0] or (now != self._written and not only_state):
+            self._written = now
+            journal.change_session(self.key, *now)
 
     @property
     def stored(self) -> StoredSession:
@@ -204,6 +213,7 @@ class Session:
     def recall(self, streams: Sequence[StoredStream], numbers: int) -> None:
         """Go on with its streams; new ones are numbered from `numbers` on."""
         self._numbers = numbers
+        self._written = self.state, self.last_used
         for stored in streams:
             stream = self._streams[stored.number] = self._durable(stored.number)
             if stored.request_id is None:
@@ -224,7 +234,7 @@ class Session:
         """
         streams = self._streams.values()
         delivered = next((stream for stream in streams if stream.delivered), None)
-        oldest = delivered or next((stream for stream in streams if stream.finished), None)
+        oldest = delivered or next((stream for stream in streams if stream.complete), None)
         if oldest is not None:
             oldest.forget()
 

@@ -79,8 +79,7 @@ class Sessions:
             limits=self._limits,
             keeping=self._keeping,
         )
-        if self.journal is not None:
-            session.key = self.journal.open_session(session.stored)
+        session.begin()
         self._add(session)
         return session
 
@@ -111,7 +110,8 @@ class Sessions:
         session.close()
         if known is not None and self.journal is not None:
             self.journal.close_session(session.key)
-        self._rest()
+        if not self._sessions:
+            self._stop_sweep()
 
     def close_all(self) -> None:
         """End all sessions."""
@@ -144,8 +144,7 @@ class Sessions:
             self.close_all()
         for session in self:
             session.suspend()
-        self._sessions.clear()
-        self._rest()
+        self._stop_sweep()
 
     def _recalled(self, stored: StoredSession) -> Session | None:
         assert self.journal is not None
@@ -160,8 +159,8 @@ class Sessions:
         if self._sweep_call is None:
             self._sweep_call = self._clock.callLater(self._sweep_interval, self._sweep)
 
-    def _rest(self) -> None:
-        if not self._sessions and self._sweep_call is not None:
+    def _stop_sweep(self) -> None:
+        if self._sweep_call is not None:
             self._sweep_call.cancel()
             self._sweep_call = None
 

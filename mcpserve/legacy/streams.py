@@ -200,11 +200,11 @@ class ResumableStream:
             self.writer.listener = None
             self.writer.close()
         self.attach(writer, number)
-        if self._complete and not missed:
+        if self.complete and not missed:
             # no event id here either
             writer.preamble = b""
         writer.open(b"".join(missed))
-        if self._complete:
+        if self.complete:
             self._wait()
             self._end(writer)
             self._log.end(self.forget, delivered=True)
@@ -228,6 +228,11 @@ class ResumableStream:
         self._give_up()
 
     @property
+    def complete(self) -> bool:
+        """True when all that there will ever be is in the log."""
+        return self.finished
+
+    @property
     def _open(self) -> bool:
         return self._opened or (self.writer is not None and self.writer.streaming)
 
@@ -241,11 +246,6 @@ class ResumableStream:
         """True when its connection may be closed before its end: the client knows what that means, and comes back."""
         leavable = self.writer is not None and self.writer.accept.sse and self._revision.priming_events
         return leavable and not self.finished
-
-    @property
-    def _complete(self) -> bool:
-        """True when all that there will ever be is in the log."""
-        return self.finished
 
     def _event_id(self, number: int) -> str:
         return f"{self.number}-{number}"

@@ -185,6 +185,8 @@ class Writer:
 
     def _hand_over(self) -> None:
         self._timers.pop("hand over", None)
+        if self._busy:  # the file is being tidied; what waits is handed over after that
+            return
         batch, self._waiting = self._waiting, Batch()
         self._writing = batch
         self._work(lambda: self._file.write(batch.rows))

@@ -30,6 +30,7 @@ from mcpserve.server.features import PluginFeatures
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
+from mcpserve.stores.sessions import Journal
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
@@ -91,6 +92,8 @@ class Server:
         legacy: Whether the revisions with a handshake are served.
         features: What else is served.
         http_sse: Whether HTTP with SSE of 2024-11-05 is served, too.
+        journal: Makes the journal of sessions for a clock, if they are written down; those in it are restored.
+        now: The time.
     """
 
     def __init__(
@@ -101,8 +104,11 @@ class Server:
         legacy: bool = True,
         features: Sequence[Feature] = (),
         http_sse: bool = False,
+        journal: Callable[[Clock], Journal | None] = lambda clock: None,
+        now: float = 0.0,
     ) -> None:
         self.clock = Clock()
+        self.clock.advance(now)
         self.wheel = TimingWheel(self.clock)
         envelope = Envelope(Implementation(name="tested", version="1"))
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=NoThreads())
@@ -123,7 +129,7 @@ class Server:
         )
         self.dispatcher = dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)
-        self.sessions = Sessions(self.clock, limits.sessions)
+        self.sessions = Sessions(self.clock, limits.sessions, journal(self.clock))
         face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions) if legacy else None
         origins = origins or Origins()
         endpoint = Endpoint(dispatcher, origins, self.turns, face)
@@ -131,6 +137,8 @@ class Server:
         resource = RoutedResource(endpoint.app, others=self.http_sse.places() if http_sse else {})
         self.site = McpSite(resource, clock=self.clock, limits=limits.http, refusal=site_refusal)
         self.site.startFactory()
+        if face is not None:
+            face.restore()
 
     # --- time
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.stores.events import EventLimits
 from tests.wire.http import Peer
-from tests.wire.server import LEGACY, Limits, Server
+from tests.wire.server import LEGACY, Limits, Server, Session
+from tests.wire.stored import Kept
 from tests.wire.tools import Witness, burst, silent, steps
+
+KEPT = Kept()
+
+
+@pytest.fixture(autouse=True, params=["memory", "sqlite"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """All of this holds whether or not streams are written down."""
+    KEPT.path = tmp_path if request.param == "sqlite" else None
 
 
 def values(peer: Peer) -> list[float]:
@@ -22,6 +33,13 @@ def replies(peer: Peer) -> int:
     return sum("id" in message for message in peer.messages)
 
 
+def called(session: Session, tool: str, id: int = 1, **arguments: int) -> Peer:
+    """A call that was answered within a turn."""
+    peer = session.call(tool, arguments, token=1, id=id)
+    session.server.turn()
+    return peer
+
+
 def last_id(peer: Peer) -> str:
     """What the client comes back with."""
     return [event.id for event in peer.events if event.id][-1]
@@ -30,12 +48,12 @@ def last_id(peer: Peer) -> str:
 def keeping(*tools: object, streams: int = 1000, memory: int = 1_000_000, **events: int) -> Server:
     """A server that keeps so many events of a stream."""
     resume = ResumeLimits(events=EventLimits(**events))
-    return Server(*tools, limits=Limits(sessions=SessionLimits(streams=streams, memory=memory, resume=resume)))
+    return KEPT.server(*tools, limits=Limits(sessions=SessionLimits(streams=streams, memory=memory, resume=resume)))
 
 
 def test_F21_priming_event() -> None:
     """A stream begins with an id and no data, and says when to come back."""
-    server = Server(steps, silent)
+    server = KEPT.server(steps, silent)
     session = server.session()
     talking, quiet = session.call("steps", token=1), session.call("silent", id=2)
     server.seconds(16)
@@ -50,7 +68,7 @@ def test_F21_priming_event() -> None:
 
 def test_F23_a_lost_connection_is_no_cancel() -> None:
     """The call goes on, and what it says is kept; the client gets what it missed, in order and once."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session()
     peer = session.call("steps", {"number": 5}, token=1)
     server.seconds(2)
@@ -68,7 +86,7 @@ def test_F23_a_lost_connection_is_no_cancel() -> None:
 @pytest.mark.parametrize("version", LEGACY)
 def test_F23_in_every_revision(version: str) -> None:
     """Also where there is no priming event: an event's id is enough."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session(version)
     peer = session.call("steps", {"number": 3}, token=1)
     server.seconds(1)
@@ -82,7 +100,7 @@ def test_F23_in_every_revision(version: str) -> None:
 def test_F23_lost_before_anything_was_said() -> None:
     """A client that never got an event id can't come back: the call is cancelled."""
     witness = Witness()
-    server = Server(*witness.tools())
+    server = KEPT.server(*witness.tools())
     session = server.session()
     session.call("wait").drop()
     assert witness.told == ["on_cancel", "finally"]
@@ -92,7 +110,7 @@ def test_F23_lost_before_anything_was_said() -> None:
 def test_F23_lost_before_there_was_an_id() -> None:
     """Nor can one that got a comment alone, before 2025-11-25."""
     witness = Witness()
-    server = Server(*witness.tools())
+    server = KEPT.server(*witness.tools())
     peer = server.session("2025-06-18").call("wait")
     server.seconds(16)
     assert peer.comments == 1
@@ -103,7 +121,7 @@ def test_F23_lost_before_there_was_an_id() -> None:
 def test_F23_not_resumed_in_time() -> None:
     """After the grace time the call is cancelled, and its events are gone."""
     witness = Witness()
-    server = Server(*witness.tools())
+    server = KEPT.server(*witness.tools())
     session = server.session()
     peer = session.call("take", token=1)
     server.seconds(2)
@@ -117,7 +135,7 @@ def test_F23_not_resumed_in_time() -> None:
 
 def test_F23_the_reply_that_nobody_read() -> None:
     """A reply that was given while nobody listened is delivered, once for each time that it is asked for."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session()
     peer = session.call("steps", token=1)
     server.seconds(1)
@@ -130,7 +148,7 @@ def test_F23_the_reply_that_nobody_read() -> None:
 
 def test_F23_the_reply_that_was_lost_on_the_way() -> None:
     """Also one that was written and perhaps never arrived."""
-    server = Server(burst)
+    server = KEPT.server(burst)
     session = server.session()
     peer = session.call("burst", token=1)
     server.turn()
@@ -141,7 +159,7 @@ def test_F23_the_reply_that_was_lost_on_the_way() -> None:
 
 def test_F29_only_this_stream() -> None:
     """Nothing of another stream is replayed."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session()
     one, two = session.call("steps", token="one"), session.call("steps", token="two", id=2)
     server.seconds(1)
@@ -156,7 +174,7 @@ def test_F29_only_this_stream() -> None:
 def test_F29_for_as_long_as_the_client_stays() -> None:
     """The grace time is over when the client has come back."""
     witness = Witness()
-    server = Server(*witness.tools())
+    server = KEPT.server(*witness.tools())
     session = server.session()
     peer = session.call("take", {"seconds": 90.5}, token=1)
     server.seconds(2)
@@ -171,7 +189,7 @@ def test_F29_for_as_long_as_the_client_stays() -> None:
 
 def test_F29_from_the_beginning() -> None:
     """The priming event's id stands for the start."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session()
     peer = session.call("steps", token=1)
     server.seconds(3)
@@ -180,7 +198,7 @@ def test_F29_from_the_beginning() -> None:
 
 def test_F29_takes_over_from_a_stale_connection() -> None:
     """The client knows better than we whether its old connection is dead."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session()
     stale = session.call("steps", {"number": 4}, token=1)
     server.seconds(2)
@@ -193,7 +211,7 @@ def test_F29_takes_over_from_a_stale_connection() -> None:
 
 def test_F29_takes_over_from_a_stalled_connection() -> None:
     """A tool that waited for the old reader goes on with the new one."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session()
     stalled = session.call("steps", {"number": 9, "size": 600}, token=1)
     server.seconds(1)
@@ -206,7 +224,7 @@ def test_F29_takes_over_from_a_stalled_connection() -> None:
 
 def test_F29_a_new_reader_that_stalls_at_once() -> None:
     """What is replayed counts for a slow reader like anything else."""
-    server = Server(burst, steps)
+    server = KEPT.server(burst, steps)
     session = server.session()
     peer = session.call("steps", {"number": 6, "size": 600}, token=1)
     server.seconds(1)
@@ -224,9 +242,10 @@ def test_F29_a_new_reader_that_stalls_at_once() -> None:
 
 def test_F29_the_standalone_stream() -> None:
     """It can be taken up again too."""
-    server = Server()
+    server = KEPT.server()
     session = server.session()
     stream = session.get()
+    server.turn()
     stream.drop()
     server.seconds(20)
     again = session.get(last_id(stream))
@@ -238,7 +257,7 @@ def test_F29_the_standalone_stream() -> None:
 @pytest.mark.parametrize("id", ["", "x", "1", "1-", "-1", "1-99", "9-1", "1-1-1", "1--1", "١-١", "1-" + "9" * 40, "-"])
 def test_F30_unknown(id: str) -> None:
     """An id that is none of this session's is refused; silence would hang the caller."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session()
     peer = session.call("steps", token=1)
     server.seconds(1)
@@ -284,7 +303,7 @@ def test_F30_evicted_by_age() -> None:
 
 def test_F30_another_session() -> None:
     """The streams of one session are not there for another."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     mine, theirs = server.session(), server.session()
     peer = mine.call("steps", token=1)
     server.seconds(1)
@@ -295,7 +314,7 @@ def test_F30_another_session() -> None:
 def test_json_only_clients_have_nothing_to_resume() -> None:
     """Losing such a client cancels its call at once."""
     witness = Witness()
-    server = Server(*witness.tools())
+    server = KEPT.server(*witness.tools())
     peer = server.session().call("wait", {"progress": True}, token=1, headers={"Accept": "application/json"})
     server.seconds(20)
     assert not peer.answered
@@ -307,8 +326,7 @@ def test_streams_that_were_answered_make_room() -> None:
     """A busy session is not refused for the sake of replies that were delivered long ago."""
     server = keeping(burst, streams=3)
     session = server.session()
-    peers = [session.call("burst", token=1) for _ in range(10)]
-    server.turn()
+    peers = [called(session, "burst") for _ in range(10)]
     assert all(peer.complete for peer in peers)
     assert session.get(last_id(peers[0])).status == 400
     assert session.get(peers[-1].events[-2].id).status == 200
@@ -316,10 +334,9 @@ def test_streams_that_were_answered_make_room() -> None:
 
 def test_more_than_a_thousand_calls_within_the_grace_time() -> None:
     """None of them is refused: those that were delivered make room, the oldest first."""
-    server = Server(burst)
+    server = KEPT.server(burst)
     session = server.session()
-    peers = [session.call("burst", {"number": 1}, token=1) for _ in range(1010)]
-    server.turn()
+    peers = [called(session, "burst", number=1) for _ in range(1010)]
     assert {peer.status for peer in peers} == {200}
     assert all(peer.complete for peer in peers)
     kept = [session.get(peer.events[0].id).status for peer in (peers[0], peers[9], peers[10], peers[-1])]
@@ -335,8 +352,7 @@ def test_what_was_not_delivered_is_kept_longer() -> None:
     unread.drop()
     server.seconds(2)
     for id in range(2, 9):
-        session.call("burst", token=1, id=id)
-    server.turn()
+        called(session, "burst", id=id)
     assert replies(session.get(last_id(unread))) == 1
 
 
@@ -368,7 +384,7 @@ def test_as_many_streams_as_there_may_be() -> None:
 
 def test_nothing_is_left_in_the_end() -> None:
     """After the grace time only the session is there, and after DELETE nothing."""
-    server = Server(steps)
+    server = KEPT.server(steps)
     session = server.session()
     for id in range(5):
         session.call("steps", token=1, id=id).drop()
@@ -376,6 +392,8 @@ def test_nothing_is_left_in_the_end() -> None:
         server.seconds(1.5, 0.5)
         peer.drop()
     server.seconds(60)
+    server.turn()
     assert len(server.leftovers()) == 1, "the sweep of sessions"
     session.delete()
+    server.turn()
     assert server.leftovers() == []
