@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -38,6 +39,8 @@ def load(settings: Settings) -> Catalogs:
         catalogs = catalogs_of(found if problems else _chosen(found, settings), settings.page_size)
     except PluginError as error:
         problems.append(str(error))
+    else:
+        problems += _missing_pages(catalogs)
     if problems:
         raise PluginError("\n".join(problems))
     return catalogs
@@ -53,6 +56,15 @@ def _chosen(found: Found, settings: Settings) -> Found:
         prompts=select(found.prompts, only, without),
         resources=select(found.resources, only, without),
     )
+
+
+def _missing_pages(catalogs: Catalogs) -> Iterator[str]:
+    """A sentence for each tool whose interface is not served. Spec: MCP Apps: "Resource MUST exist on the server"."""
+    for tool in catalogs.tools:
+        shown = (tool.definition.meta or {}).get("ui")
+        uri = shown.get("resourceUri") if isinstance(shown, Mapping) else None
+        if isinstance(uri, str) and catalogs.library.find(uri) is None:
+            yield f"{tool.origin}: tool {tool.name!r}: its `_meta` names the resource {uri}, which is not served"
 
 
 def report(settings: Settings, out: TextIO) -> int:

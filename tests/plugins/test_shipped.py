@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from mcpserve.features.discovery import discover
+from mcpserve.service.plugins import load
+from mcpserve.service.settings import Settings
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 HARMLESS = [
@@ -17,6 +19,7 @@ HARMLESS = [
     "countdown",
     "echo",
     "get_market_news",
+    "roll_dice",
     "stream_market_news",
     "system_stats",
     "watch_system_stats",
@@ -40,7 +43,31 @@ def test_tail_is_on_with_a_root(tmp_path: Path) -> None:
     assert "tail" in [tool.name for tool in _found(tail={"root": str(tmp_path)})]
 
 
-@pytest.mark.parametrize(("plugin", "settings"), [("tail", {"rot": "/"}), ("market_news", {"feeds": 3})])
+def test_documents_are_on_with_a_root(tmp_path: Path) -> None:
+    """An operator who names a directory gets its files as resources; without, the page of the dice is the only one."""
+    names = [
+        [one.name for one in discover([PLUGINS], settings, []).resources] for settings in ({}, _documents(tmp_path))
+    ]
+    assert names == [["ui://mcpserve/dice"], ["ui://mcpserve/dice", "docs://documents/{+path}"]]
+
+
+def _documents(root: Path) -> dict[str, Any]:
+    return {"documents": {"root": str(root)}}
+
+
+def test_interfaces_that_tools_name_are_there() -> None:
+    """The page of a tool is served with it, also when the operator chooses the tool by its name."""
+    for only in ((), ("roll_dice",)):
+        catalogs = load(Settings(only=only))
+        pages = [tool.definition.meta["ui"]["resourceUri"] for tool in catalogs.tools if tool.definition.meta]
+        assert pages == ["ui://mcpserve/dice"]
+        assert all(catalogs.library.find(page) is not None for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "settings"),
+    [("tail", {"rot": "/"}), ("market_news", {"feeds": 3}), ("documents", {"root": "x"})],
+)
 def test_a_wrong_setting_names_the_plugin(plugin: str, settings: dict[str, Any]) -> None:
     """The problem that the operator reads begins with the table of the configuration file."""
     (problem,) = discover([PLUGINS], {plugin: settings}, []).problems

@@ -85,3 +85,53 @@ def test_a_report_of_what_is_wrong(tmp_path: Path) -> None:
     assert report(settings(tmp_path, tmp_path / "nowhere"), out) == 1
     assert out.getvalue().startswith("Not ready:\n")
     assert len(out.getvalue().splitlines()) == 4
+
+
+PROMPT = (
+    "from mcpserve import prompt, resource\n\n@prompt{options}\ndef {name}() -> str:\n    'Say it.'\n    return 'x'\n"
+)
+RESOURCE = (
+    "from mcpserve import resource\n\n@resource('a://{name}')\ndef {name}() -> str:\n    'Be it.'\n    return 'x'\n"
+)
+
+
+def test_all_kinds(tmp_path: Path) -> None:
+    """Tools, prompts, resources and templates are loaded, chosen by name, and reported."""
+    put(tmp_path, "a")
+    (tmp_path / "b.py").write_text(PROMPT.format(name="b", options=""))
+    (tmp_path / "c.py").write_text(RESOURCE.format(name="c"))
+    out = io.StringIO()
+    assert report(settings(tmp_path), out) == 0
+    assert [line.split()[:2] for line in out.getvalue().splitlines()[1:-1]] == [
+        ["tool", "a"],
+        ["prompt", "b"],
+        ["resource", "a://c"],
+    ]
+    assert out.getvalue().splitlines()[-1] == "Ready: 1 tool, 1 prompt, 1 resource."
+    assert load(settings(tmp_path, only=("b", "c"))).counted() == "0 tools, 1 prompt, 1 resource"
+    assert load(settings(tmp_path, without=("b",))).counted() == "1 tool, 1 resource"
+    with pytest.raises(ConfigurationError, match="nothing is named 'd'; there are: a, b, c"):
+        load(settings(tmp_path, without=("d",)))
+
+
+def test_names_twice_of_all_kinds(tmp_path: Path) -> None:
+    """A tool and a prompt may share a name; two prompts or two resources may not."""
+    put(tmp_path, "x")
+    for file, text in (("p", PROMPT), ("q", PROMPT), ("r", RESOURCE), ("s", RESOURCE)):
+        (tmp_path / f"{file}.py").write_text(text.format(name="x", options=""))
+    with pytest.raises(PluginError) as caught:
+        load(settings(tmp_path))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2
+    assert "resource 'a://x' exists already" in lines[0]
+    assert "prompt 'x' exists already" in lines[1]
+
+
+def test_a_page_that_is_not_served(tmp_path: Path) -> None:
+    """A tool that names an interface which does not exist is refused; one that names anything else is not."""
+    for name, meta in (("a", {"ui": {"resourceUri": "ui://no"}}), ("b", {"ui": {}}), ("c", {"ui": 5}), ("d", {"k": 1})):
+        put(tmp_path, name, f"(meta={meta!r})")
+    with pytest.raises(PluginError) as caught:
+        load(settings(tmp_path))
+    (line,) = str(caught.value).splitlines()
+    assert line.endswith("a.py: tool 'a': its `_meta` names the resource ui://no, which is not served")
