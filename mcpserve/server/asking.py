@@ -254,7 +254,9 @@ class Asking:
     def _url_instead_of(self, error: UrlRequired) -> BaseException | None:
         revision = self._exchange.revision
         question = ElicitUrl(error.message, error.url, error.id)
-        if not revision.url_elicitation:
+        # a task can't begin anew: its model reads the message and the URL
+        in_a_task = revision.modern and self._exchange.can_ask
+        if in_a_task or not revision.url_elicitation:
             return error
         request = question.request(URL_KEY, revision)
         if undeclared([request], self._metadata.capabilities):

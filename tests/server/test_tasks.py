@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from mcpserve import Call, Elicit, Stream, ToolError, tool
-from mcpserve.errors import InvalidParams
+from mcpserve.errors import InvalidParams, UrlRequired
 from mcpserve.protocol.revisions import LEGACY, V2026_07_28
 from mcpserve.protocol.tasks import EXTENSION, Status, Task
 from mcpserve.server.tasks import TaskLimits
@@ -502,6 +502,22 @@ def test_a_question_that_was_not_declared() -> None:
     task_id = desk.ask("tools/call", {"name": "confirm"}, capabilities=only).result["taskId"]
     task = desk.ask("tasks/get", {"taskId": task_id}, capabilities=only).result
     assert (task["status"], task["error"]["code"]) == ("failed", -32021)
+
+
+def test_a_page_to_visit_first() -> None:
+    """A task can't be called again, so its result says what the user has to do."""
+
+    @tool(task="optional")
+    async def sign(call: Call) -> None:
+        """Need a signature."""
+        raise UrlRequired("Sign here:", "https://x.example/sign")
+
+    desk = Desk(sign)
+    knows = {"extensions": {EXTENSION: {}}, "elicitation": {"url": {}}}
+    task_id = desk.ask("tools/call", {"name": "sign"}, capabilities=knows).result["taskId"]
+    task = desk.ask("tasks/get", {"taskId": task_id}, capabilities=knows).result
+    assert (task["status"], task["result"]["resultType"], task["result"]["isError"]) == ("completed", "complete", True)
+    assert task["result"]["content"][0]["text"] == "Sign here: https://x.example/sign"
 
 
 def test_a_question_that_is_taken_back() -> None:
