@@ -31,8 +31,8 @@ class Settings:
         "ssl:443:privateKey=key.pem:certKey=cert.pem or unix:/run/mcp.sock. Repeatable."
     )  # fmt: skip
     plugins: tuple[str, ...] = setting((), "A directory of plugin files (*.py). Repeatable.")
-    only: tuple[str, ...] = setting((), "Serve only the tool of this name, even if it is off by default. Repeatable.")
-    without: tuple[str, ...] = setting((), "Do not serve the tool of this name. Repeatable.")
+    only: tuple[str, ...] = setting((), "Serve only what has this name, even if it is off by default. Repeatable.")
+    without: tuple[str, ...] = setting((), "Do not serve what has this name. Repeatable.")
     shipped: bool = setting(True, "Serve the plugins that come with mcpserve.")
     allow_hosts: tuple[str, ...] = setting(
         (), "A Host by which clients reach this server, beside loopback names. Repeatable.", option="allow-host"
@@ -45,7 +45,7 @@ class Settings:
     name: str = setting("mcpserve", "The name that the server gives itself.")
     instructions: str = setting("", "Guidance for models on how to use this server.")
     drain: float = setting(10.0, "Seconds that running calls may take to end when the server stops.", least=0)
-    page_size: int = setting(250, "Tools on one page of tools/list.", least=1)
+    page_size: int = setting(250, "Items on one page of a list.", least=1)
     keep_alive: float = setting(15.0, "Seconds of silence after which a stream gets a comment.", least=0.1)
     stream_buffer: int = setting(1024 * 1024, "Bytes that may wait for one slow reader.", least=1024)
     write_stall: float = setting(30.0, "Seconds after which a reader that does not read is cut off.", least=1)

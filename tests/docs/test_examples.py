@@ -37,6 +37,7 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("search", {"query": "rye", "limit": 1}, '["result 1 for rye"]'),
     ("count_results", {"query": "rye", "limit": 7}, "7"),
     ("motto", {}, "Be brief."),
+    ("weigh_loaf", {"grams": 750}, '{"grams":750}'),
     ("keep_running", {"name": "backup"}, "backup is done."),
     ("heat", {"target": 180}, "The oven is at 180"),
     ("build_archive", {"files": 4}, "The archive has 4 files."),
@@ -188,7 +189,7 @@ def test_the_configured_example_checks_its_settings() -> None:
         assert said in problem
 
 
-@pytest.fixture(params=["test_archive.py", "test_bakery.py", "test_oven.py", "test_questions.py"])
+@pytest.fixture(params=["test_archive.py", "test_bakery.py", "test_cookbook.py", "test_oven.py", "test_questions.py"])
 def authors_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The examples of an author's own tests, imported with the plugins on the path, as an author would."""
     monkeypatch.syspath_prepend(EXAMPLES)
@@ -217,6 +218,37 @@ def test_configuration_files_are_read(name: str) -> None:
     values = read_file(EXAMPLES / name)
     assert values
     assert Settings(**values) != Settings()
+
+
+@pytest.fixture
+def offered(found: Found) -> ToolRunner:
+    """All prompts and resources of the examples, ready to be asked for."""
+    functions = [*found.prompts, *found.resources]
+    templates = list(found.directories.values())
+    return ToolRunner(*(one.function for one in functions if one not in templates), *found.directories)
+
+
+@pytest.mark.parametrize(
+    ("uri", "text"),
+    [
+        ("recipes://all", '["rolls","rye"]'),
+        ("recipes://bread/rye", "Flour, water"),
+        ("docs://examples/shelf.py", '"""A directory whose'),
+        ("ui://bakery/loaf", "<!doctype html>"),
+        ("oven://temperature", ""),
+    ],
+)
+def test_a_resource_is_read(offered: ToolRunner, uri: str, text: str) -> None:
+    """Each resource of the examples gives the expected text."""
+    call = offered.read(uri)
+    assert call.error is None
+    assert call.text.startswith(text)
+
+
+def test_the_prompt_is_gotten(offered: ToolRunner) -> None:
+    """With the recipe in it."""
+    call = offered.get_prompt("plan_baking", bread="rye")
+    assert [message.role for message in call.messages] == ["user", "user", "assistant"]
 
 
 def test_the_configuration_with_plugins_would_be_served() -> None:

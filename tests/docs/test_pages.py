@@ -11,6 +11,9 @@ import attrs
 import pytest
 
 import mcpserve
+from mcpserve import Directory
+from mcpserve.features.prompt import PromptOptions
+from mcpserve.features.resource import ResourceOptions
 from mcpserve.features.tool import ToolOptions
 from mcpserve.service.commands import StdioOptions
 from mcpserve.service.settings import Settings
@@ -133,6 +136,15 @@ def test_the_options_of_tool_are_those_that_there_are() -> None:
     """The page lists exactly what `@tool` takes, in its order."""
     listed = [CODE.findall(option)[0] for option, *_ in rows("plugin-api.md", "`@tool`")]
     assert listed == [field.name for field in attrs.fields(ToolOptions)]
+
+
+@pytest.mark.parametrize(
+    ("heading", "options"), [("`@prompt`", PromptOptions), ("`@resource`", ResourceOptions), ("`Directory`", Directory)]
+)
+def test_options_of_the_others_are_listed(heading: str, options: Any) -> None:
+    """Each in the order of its definition."""
+    listed = [CODE.findall(cells[0])[0] for cells in rows("plugin-api.md", heading)]
+    assert listed == [field.name for field in attrs.fields(options) if field.init]
 
 
 def test_the_front_door_is_listed() -> None:
