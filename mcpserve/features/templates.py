@@ -223,8 +223,8 @@ def _refuse_neighbours(left: _Part, right: _Part) -> NoReturn:
 def _pattern(parts: Sequence[_Part], query: bool) -> str:
     """The regular expression of the path.
 
-    Each variable has a character that it can't hold: before the variable that takes slashes the first separator that
-    follows it, after it the last one in front of it. So the way through is unique, from both ends to the middle.
+    Each variable has a character that it can't hold: before the variable that takes slashes a separator that follows
+    it, after it one that stands in front of it. So the way through is unique, from both ends to the middle.
     """
     pattern, closing, seen_whole = "", "", False
     for index, part in enumerate(parts):
@@ -236,7 +236,7 @@ def _pattern(parts: Sequence[_Part], query: bool) -> str:
         separators = _SEPARATOR.findall(neighbour) if isinstance(neighbour, str) else []
         excluded = "#?" if query or not part.whole else "#"
         if not part.whole:
-            excluded += "/" + (separators[-1 if seen_whole else 0] if separators else "")
+            excluded += "/" + (separators[0] if separators else "")
         group = f"(?P<{part.name}>[^{re.escape(excluded)}]+)"
         pattern += f"(?:/{group}" if part.optional else group
         closing += ")?" if part.optional else ""

@@ -66,8 +66,6 @@ class Rescans:
         look.addErrback(self._failed, directory)
 
     def _seen(self, files: Files, directory: Directory) -> None:
-        if directory not in self._waiting:
-            return
         self._later(directory)
         found = changes(directory.files, files)
         if not found.updated and not found.listed:
@@ -80,7 +78,7 @@ class Rescans:
             self._publisher.publish(RESOURCES_CHANGED)
 
     def _failed(self, failure: Failure, directory: Directory) -> None:
-        if directory not in self._waiting:
+        if directory not in self._waiting:  # cancelled
             return
         _log.error("{uri} could not be looked at: {reason}", uri=directory.uri, reason=failure.getErrorMessage())
         self._later(directory)
