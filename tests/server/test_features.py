@@ -17,20 +17,35 @@ from tests.server.desk import Desk
 def things(**names: str) -> Sequence[Any]:
     """A tool, a prompt, a resource and a template; their names may be others."""
 
-    def f() -> str:
-        """Do."""
-        return "x"
+    def constant() -> Any:
+        def f() -> str:
+            """Do."""
+            return "x"
+
+        return f
 
     def g(x: str) -> str:
         """Do."""
         return x
 
     return [
-        tool(name=names.get("tool", "t"))(f),
-        prompt(name=names.get("prompt", "p"))(f),
-        resource("a://one", name=names.get("resource", "r"))(f),
+        tool(name=names.get("tool", "t"))(constant()),
+        prompt(name=names.get("prompt", "p"))(constant()),
+        resource("a://one", name=names.get("resource", "r"))(constant()),
         resource("b://{x}", name=names.get("template", "m"))(g),
     ]
+
+
+def test_one_function_as_several_things() -> None:
+    """It may be a tool and a prompt at once."""
+
+    @tool
+    @prompt
+    def both() -> str:
+        """Do."""
+        return "x"
+
+    assert Desk(both).features.catalogs.counted() == "1 tool, 1 prompt"
 
 
 @pytest.mark.parametrize(
