@@ -13,6 +13,7 @@ from mcpserve.errors import InternalError, InvalidRequest, ProtocolError
 from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Request
+from mcpserve.protocol.metadata import SUBSCRIPTION_ID
 from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import RequestId
 
@@ -104,7 +105,7 @@ class Voice:
         if self._spoke and self._request.method == LISTEN:
             # "A server MUST send notifications/cancelled referencing a subscriptions/listen request ID when it tears
             # down that subscription stream" (2026-07-28, Cancellation); here no end of a response says so.
-            cancelled = {"requestId": self._request.id}
+            cancelled = {"_meta": {SUBSCRIPTION_ID: self._request.id}, "requestId": self._request.id}
             self._way.say(jsonrpc.encode_notification("notifications/cancelled", cancelled))
 
 

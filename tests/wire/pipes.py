@@ -33,6 +33,7 @@ class Client:
         self._unread = b""
         self._unsent: list[bytes] = []
         self._reads = True
+        self._broken = False
         self._producer: Any = None
         self.protocol.makeConnection(self)
 
@@ -102,12 +103,20 @@ class Client:
         if self.closed:
             self.protocol.connectionLost()
 
+    def read_once(self) -> None:
+        """Read what the pipe holds, and no more."""
+        unread, self._unread = self._unread, b""
+        self.arrived += unread
+        if unread and self._producer is not None:
+            self._producer.resumeProducing()
+
     def close_input(self) -> None:
         """Say no more."""
         self.protocol.readConnectionLost()
 
     def close_output(self) -> None:
         """Read no more."""
+        self._broken = True
         self.protocol.writeConnectionLost()
 
     # --- what the transport does
@@ -141,9 +150,9 @@ class Client:
         self.put(b"")
 
     def loseConnection(self) -> None:
-        """The server closes, when all is read."""
+        """The server closes, when all is read. As with real pipes, nothing more is told of those that broke."""
         self.closed = True
-        if not self._unread:
+        if not (self._unread or self._broken):
             self.protocol.connectionLost()
 
     # --- what the client has read

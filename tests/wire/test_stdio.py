@@ -49,6 +49,19 @@ async def count(call: Call) -> str:
 
 
 @tool
+def numbers(stream: Stream) -> None:
+    """Report a bare number every tenth of a second, whoever reads."""
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+        stream.progress(count)
+
+    stream.every(0.1, tick)
+
+
+@tool
 def shout(stream: Stream, size: int) -> None:
     """Say something large each second, whoever reads."""
     stream.every(1.0, lambda: stream.write("x" * size))
@@ -507,6 +520,76 @@ def test_a_call_that_begins_behind(server: Server, pipes: Pipes, witness: Witnes
     pipes.cancel(2)
 
 
+def test_a_reader_that_takes_little_at_a_time(server: Server, witness: Witness) -> None:
+    """What waited fills the pipe again at once: nobody may go on yet, and nothing is lost or comes twice."""
+    pipes = Pipes(server)
+    pipes.stall()
+    pipes.call("burst", {"number": 2, "size": 700}, token="fills", id=0)
+    pipes.call("take", {"interval": 10.0}, token="take", id=1)
+    pipes.call("burst", {"number": 5, "size": 700}, token="waits", id=2)
+    assert witness.told == ["pause"]
+    pipes.read_once()
+    assert witness.told == ["pause"]
+    assert pipes.protocol.outbox.size == 0
+    pipes.call("burst", {"number": 1, "size": 700}, token="later", id=3)
+    assert pipes.protocol.outbox.size > 700
+    pipes.read_on()
+    assert witness.told == ["pause", "resume"]
+    assert [m["params"]["progressToken"] for m in pipes.notices] == ["fills"] * 2 + ["waits"] * 5 + ["later"]
+    pipes.cancel(1)
+
+
+def test_who_goes_on_may_fill_the_pipe(witness: Witness) -> None:
+    """Then those that come after stay paused."""
+    server = Server(burst, steps, *witness.tools())
+    pipes = Pipes(server, limits=LineLimits(buffer=100_000))
+    pipes.stall()
+    pipes.call("burst", {"number": 2, "size": 700}, token=0, id=0)
+    pipes.call("steps", {"number": 2, "size": 2000, "seconds": 0.01}, token=1, id=1)
+    pipes.call("take", id=2)
+    server.seconds(1)
+    pipes.read_once()
+    server.seconds(1)
+    assert witness.told == ["pause"]
+    pipes.read_on()
+    assert witness.told == ["pause", "resume"]
+    pipes.cancel(2)
+
+
+def test_what_was_flushed_is_forgotten() -> None:
+    """After several rounds of little, the bound counts only what waits, and a number replaces only one that waits."""
+    server = Server(burst, count)
+    pipes = Pipes(server, limits=LineLimits(buffer=5000))
+    pipes.stall()
+    for number in range(10):
+        pipes.call("burst", {"number": 2, "size": 1500}, token="burst", id=f"b{number}")
+        pipes.call("count", token="count", id=f"c{number}")
+        pipes.read_once()
+        pipes.read_once()
+    pipes.read_on()
+    assert [m for m in pipes.messages if "error" in m] == []
+    assert len([m for m in pipes.notices if m["params"]["progressToken"] == "burst"]) == 20
+
+
+def test_a_call_whose_lines_were_flushed_says_more() -> None:
+    """Its last number was written, and can't be taken back."""
+    server = Server(burst, numbers)
+    pipes = Pipes(server)
+    pipes.stall()
+    pipes.call("burst", {"number": 2, "size": 700}, token="fills", id=0)
+    pipes.call("numbers", token="n", id=1)
+    for number in range(5):
+        server.seconds(1)
+        pipes.read_once()
+        pipes.call("burst", {"number": 2, "size": 700}, token="fills", id=f"f{number}")
+    pipes.read_on()
+    pipes.cancel(1)
+    assert pipes.reply(1) is None
+    seen = [m["params"]["progress"] for m in pipes.notices if m["params"]["progressToken"] == "n"]
+    assert len(seen) == 5
+    assert seen == sorted(seen)
+
+
 def test_bare_numbers_are_replaced_for_each_call() -> None:
     """While the reader is behind, only the last bare number of a call waits; messages all do."""
     pipes = Pipes(Server(burst, count))
@@ -653,9 +736,9 @@ def test_listen(server: Server, pipes: Pipes) -> None:
         "result",
         "notifications/cancelled",
     ]
-    tagged = [m.get("params", m.get("result"))["_meta"] for m in pipes.messages[:3]]
-    assert [meta[SUBSCRIPTION] for meta in tagged] == ["l", "l", "l"]
-    assert pipes.messages[3]["params"] == {"requestId": "l"}
+    tagged = [m.get("params", m.get("result"))["_meta"] for m in pipes.messages]
+    assert [meta[SUBSCRIPTION] for meta in tagged] == ["l"] * 4
+    assert pipes.messages[3]["params"]["requestId"] == "l"
     assert len(server.subscriptions) == 0
 
 
