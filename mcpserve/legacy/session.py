@@ -145,9 +145,14 @@ class Session:
             self._standalone.close()
 
     def send_away(self, retry_ms: int) -> None:
-        """Close the connections of all streams that can be resumed, and tell when to come back."""
+        """Close the connections of all streams that can be resumed, and tell when to come back.
+
+        Older clients know nothing of that; but they come back to their standalone stream when it is closed.
+        """
         for stream in list(self._streams.values()):
             stream.close_stream(retry_ms)
+        if self._standalone is not None and not self.revision.priming_events:
+            self._standalone.suspend()
 
     def suspend(self) -> None:
         """The process ends, and another will go on with what was written down: close the connections."""

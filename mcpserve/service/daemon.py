@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpserve.errors import ConfigurationError, StartError
+from mcpserve.errors import ConfigurationError, StartError, StoreError
 from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.handshake import Handshake
@@ -26,6 +26,7 @@ from mcpserve.service.listening import listen
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
 from mcpserve.service.signals import on_stop
+from mcpserve.service.storage import MEMORY, storage
 from mcpserve.stores.events import EventLimits
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
@@ -36,6 +37,10 @@ _log = Logger()
 
 FLUSH = 0.1
 """Seconds between the last word to the clients and the end of the process, for the words to leave."""
+
+
+RESTART = 2.0
+"""Seconds after which a client may find the next process. Clients try twice, so that half of a drain is enough."""
 
 
 class Daemon(Service):
@@ -52,10 +57,11 @@ class Daemon(Service):
         self._settings = settings
         self._ports: list[IListeningPort] = []
         self._problem: str | None = None
-        self.offer = Offer(reactor, settings, catalogs)
+        self._storage = storage(reactor, settings.store)
+        self.offer = Offer(reactor, settings, catalogs, self._storage.tasks)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
-        self.sessions = Sessions(reactor, session_limits(settings))
-        legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
+        self.sessions = Sessions(reactor, session_limits(settings), self._storage.sessions)
+        self._legacy = legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
         let_in = origins(settings)
         endpoint = Endpoint(self.offer.dispatcher, let_in, turns, legacy)
         handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
@@ -73,24 +79,45 @@ class Daemon(Service):
         """Begin to serve.
 
         Raises:
-            StartError: An endpoint can't be listened on.
+            StartError: An endpoint can't be listened on, or the store can't be used.
         """
         super().startService()  # type: ignore[no-untyped-call]
-        if not self._ports:
-            self._listen()
-        self.offer.start()
+        # not before: a daemon has become another process, perhaps of another user, by now
+        try:
+            self._restore()
+            if not self._ports:
+                self._listen()
+            self.offer.start()
+        except StoreError as error:
+            raise StartError(str(error)) from error
         self._reactor.callWhenRunning(self._started)
 
     async def _stop(self) -> None:
         await DeferredList([_stopped(port) for port in self._ports], consumeErrors=True)
         self.site.drain()
-        for session in self.sessions:
-            session.end_standalone()
+        self._send_away()
         await self.offer.wind_up(self._settings.drain)
-        self.sessions.close_all()
+        await self._storage.written()
+        self.sessions.suspend()
         self.http_sse.close_all()
         await pause(self._reactor, FLUSH if self.site.connections else 0)
+        await self._storage.close()
         self.offer.stop()
+
+    def _restore(self) -> None:
+        self._storage.open()
+        restored = self._legacy.restore()
+        if self._settings.store != MEMORY:
+            _log.info("{sessions} sessions go on from {store}", sessions=restored, store=self._settings.store)
+
+    def _send_away(self) -> None:
+        """The next process can go on with streams that are written down, if their clients come back to it; not yet."""
+        retry_ms = round(1000 * (RESTART + (self._settings.drain / 2 if self.offer.calls.running else 0)))
+        for session in self.sessions:
+            if self.sessions.journal is None:
+                session.end_standalone()
+            else:
+                session.send_away(retry_ms)
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, let calls end for as long as `drain` says, cancel the rest, and go.

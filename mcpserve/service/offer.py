@@ -28,6 +28,7 @@ from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
+from mcpserve.stores.tasks import TaskStore
 
 _log = Logger()
 
@@ -42,6 +43,7 @@ class Offer:
         reactor: What it runs on.
         settings: What the operator set.
         catalogs: What plugins bring, to begin with.
+        tasks: Where tasks are kept, if not in memory.
 
     Attributes:
         dispatcher: Where a transport hands its requests to.
@@ -52,7 +54,7 @@ class Offer:
         subscriptions: Who hears of it.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs) -> None:
+    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs, tasks: TaskStore | None = None) -> None:
         self._reactor = reactor
         self._settings = settings
         self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
@@ -61,7 +63,7 @@ class Offer:
         runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads, seals=seals)
         self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
         self.publisher = Publisher(self._threads.call_in_reactor)
-        self.tasks = Tasks(envelope, runtime, task_limits(settings), publisher=self.publisher)
+        self.tasks = Tasks(envelope, runtime, task_limits(settings), store=tasks, publisher=self.publisher)
         self.features = PluginFeatures(catalogs, envelope, self.calls, self.tasks)
         self._rescans = Rescans(self.features.resources, runtime, self.publisher)
         features: list[Feature] = [*self.features, self.tasks]

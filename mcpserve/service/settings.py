@@ -64,6 +64,7 @@ class Settings:
     resume_size: int = setting(1024 * 1024, "Bytes that one resumable stream keeps for its client.", least=1024)
     resume_age: float = setting(600.0, "Seconds that a resumable stream keeps an event for its client.", least=1)
     resume_memory: int = setting(256 * 1024 * 1024, "Bytes that all resumable streams keep together.", least=65536)
+    store: str = setting("memory", "Where sessions, streams and tasks are kept: memory, or sqlite:FILE.")
     http_sse: bool = setting(False, "Serve the HTTP with SSE of 2024-11-05 too, at /sse and /messages.")
     task_ttl: float = setting(3600.0, "Seconds that a task may work, and then those that its outcome is kept.", least=1)
     task_poll: float = setting(1.0, "Seconds that clients are told to wait between two looks at a task.", least=0.01)
@@ -78,6 +79,7 @@ class Settings:
     plugin: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
 
+_STORE = re.compile(r"memory|sqlite:.+")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}=")
 KNOWN: Mapping[str, Any] = {field.name: field for field in attrs.fields(Settings)}
 
@@ -98,6 +100,7 @@ HTTP_ONLY = frozenset(
         "resume_size",
         "resume_age",
         "resume_memory",
+        "store",
         "http_sse",
     }
 )
@@ -137,8 +140,14 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def absolute(settings: Mapping[str, Any], start: Path) -> dict[str, Any]:
-    """The settings that name directories, made absolute: a daemon changes its own directory, and loads them again."""
-    return {"plugins": tuple(str((start / d).absolute()) for d in settings["plugins"])} if "plugins" in settings else {}
+    """The settings that name files, made absolute: a daemon changes its own directory, and looks for them later."""
+    found: dict[str, Any] = {}
+    if "plugins" in settings:
+        found["plugins"] = tuple(str((start / directory).absolute()) for directory in settings["plugins"])
+    kind, _, name = settings.get("store", "").partition(":")
+    if name:
+        found["store"] = f"{kind}:{(start / name).absolute()}"
+    return found
 
 
 def checked(key: str, value: Any, source: str) -> Any:
@@ -167,6 +176,8 @@ def checked(key: str, value: Any, source: str) -> Any:
     if key == "state_key" and value and not _SECRET.fullmatch(value):
         # the value itself is not for logs
         raise ConfigurationError(f"{source}: state_key must be 32 bytes in URL-safe base64, ending with one =")
+    if key == "store" and not _STORE.fullmatch(value):
+        raise ConfigurationError(f"{source}: store must be memory, or sqlite: and the name of a file, not {value!r}")
     return kind(value)
 
 

@@ -23,8 +23,14 @@ from mcpserve.errors import StoreError
 APPLICATION = 0x4D435053
 """`PRAGMA application_id`: MCPS."""
 
+_LOG_PAGES = 4000
+"""Pages in SQLite's log, about, before they go into the file: 16 MB."""
+
 _VACUUM_PAGES = 1000
 """Pages that are given back to the file system at a time, at the most."""
+
+_MOST_ROWS = 64
+"""Rows in one statement, at the most: a power of two. SQLite may be built to take as few as 999 values."""
 
 Row = Sequence[Any]
 
@@ -35,10 +41,22 @@ class Statement:
 
     As nothing is given a key twice, what adds has a low rank and what removes a high one: the order among them does
     not matter, and all rows of a statement can be written at once.
+
+    Args:
+        rank: Its place in a batch.
+        sql: The statement for one row; with `each` its beginning.
+        each: The part that is repeated for each row, with a comma between, if one statement can write many rows.
+        tail: The end of it.
     """
 
     rank: int
     sql: str
+    each: str = ""
+    tail: str = ""
+
+    def of(self, rows: int) -> str:
+        """The statement for so many rows at once."""
+        return self.sql + ", ".join([self.each] * rows) + self.tail
 
 
 class SqliteFile:
@@ -102,7 +120,10 @@ class SqliteFile:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for statement in sorted(batch, key=lambda statement: statement.rank):
-                connection.executemany(statement.sql, batch[statement])
+                if statement.each:
+                    _write_many(connection, statement, batch[statement])
+                else:
+                    connection.executemany(statement.sql, batch[statement])
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
@@ -117,7 +138,8 @@ class SqliteFile:
         try:
             free, pages = (self._pragma(name) for name in ("freelist_count", "page_count"))
             if free > pages // 2:
-                self._open.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+                # a script, as a single statement is left after its first page
+                self._open.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         except sqlite3.Error as error:
             raise StoreError(_problem(error)) from error
 
@@ -150,7 +172,9 @@ class SqliteFile:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit = {16 * 1024 * 1024}")
+        # what was written goes from the log into the file after so much, and then something waits for the disk
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * 4096}")
         self._migrate(version)
 
     def _migrate(self, version: int) -> None:
@@ -171,6 +195,20 @@ class SqliteFile:
     def _roll_back(self) -> None:
         if self._connection is not None and self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _write_many(connection: sqlite3.Connection, statement: Statement, rows: Sequence[Row]) -> None:
+    """Write many rows with few statements, of sizes that come again, so that they need not be compiled again.
+
+    Python's lock is given up and taken back once for each statement; for each row that would be a matter of
+    milliseconds while the reactor is busy.
+    """
+    done, size = 0, _MOST_ROWS
+    while done < len(rows):
+        while size > len(rows) - done:
+            size //= 2
+        connection.execute(statement.of(size), [value for row in rows[done : done + size] for value in row])
+        done += size
 
 
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})

@@ -65,15 +65,15 @@ NUMBERS_PER_START = 1_000_000_000
 _EVERYTHING = Statement(0, "DELETE FROM sessions")
 _ALL_STREAMS = Statement(1, "DELETE FROM streams")
 _ALL_EVENTS = Statement(2, "DELETE FROM events")
-_OPEN_SESSION = Statement(10, "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
-_OPEN_STREAM = Statement(11, "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?)")
-_APPEND = Statement(12, "INSERT INTO events VALUES (?, ?, ?)")
+_OPEN_SESSION = Statement(10, "INSERT INTO sessions VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_OPEN_STREAM = Statement(11, "INSERT INTO streams VALUES ", "(?, ?, ?, ?, ?, ?)")
+_APPEND = Statement(12, "INSERT INTO events VALUES ", "(?, ?, ?)")
 _CHANGE_SESSION = Statement(20, "UPDATE sessions SET state = ?, last_used = ? WHERE key = ?")
-_FINISH_STREAM = Statement(21, "UPDATE streams SET finished = 1 WHERE key = ?")
+_FINISH_STREAM = Statement(21, "UPDATE streams SET finished = 1 WHERE key IN (", "?", ")")
 _SEND_AWAY = Statement(22, "UPDATE streams SET away = ? WHERE key = ?")
 _TRIM = Statement(30, "DELETE FROM events WHERE stream = ? AND number < ?")
-_DROP_STREAM = Statement(31, "DELETE FROM streams WHERE key = ?")
-_CLOSE_SESSION = Statement(32, "DELETE FROM sessions WHERE key = ?")
+_DROP_STREAM = Statement(31, "DELETE FROM streams WHERE key IN (", "?", ")")
+_CLOSE_SESSION = Statement(32, "DELETE FROM sessions WHERE key IN (", "?", ")")
 
 
 class SqliteSessions:

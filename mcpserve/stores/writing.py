@@ -202,7 +202,7 @@ class Writer:
         batch, self._writing = self._writing, None
         if self.state is State.REWRITING:
             self.state = State.IN_STEP
-            _log.info("The store {path} is written again; all is in it", path=str(self._file.path))
+            _log.info("The store {path} is written again", path=str(self._file.path))
         if batch is not None:
             for then in batch.thens:
                 _call(then)

@@ -43,6 +43,7 @@ CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("build_archive", {"files": 4}, "The archive has 4 files."),
     ("empty_archive", {"files": 2}, "Deleted 2 files; there is a backup."),
     ("move_archive", {}, "The archive belongs to Ada."),
+    ("check_accounts", {"accounts": 3}, "3 accounts are in order."),
 ]
 
 CALLS += [
@@ -212,7 +213,7 @@ def test_the_authors_tests_pass(authors_tests: ModuleType) -> None:
         test()
 
 
-@pytest.mark.parametrize("name", ["mcpserve.toml", "behind-a-proxy.toml", "shipped.toml"])
+@pytest.mark.parametrize("name", ["mcpserve.toml", "behind-a-proxy.toml", "shipped.toml", "durable.toml"])
 def test_configuration_files_are_read(name: str) -> None:
     """Each example of a configuration file holds settings that there are."""
     values = read_file(EXAMPLES / name)

@@ -105,6 +105,8 @@ def another(option: str, default: str) -> list[str]:
         return []
     if option == "--state-key":
         return ["A" * 43 + "="]
+    if option == "--store":
+        return ["sqlite:store.db"]
     number = default.strip("`").partition(".")[0]
     return [str(int(number) + 1)] if number.isdecimal() else ["another"]
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from mcpserve.errors import ConfigurationError
-from mcpserve.service.settings import KNOWN, Settings, checked, read_file
+from mcpserve.service.settings import KNOWN, Settings, absolute, checked, read_file
 
 
 def put(tmp_path: Path, text: str | bytes) -> Path:
@@ -57,6 +57,10 @@ def test_plugin_tables(tmp_path: Path) -> None:
         ("state_key", "secret", "state_key must be 32 bytes in URL-safe base64"),
         ("state_key", "A" * 44, "state_key must be 32 bytes in URL-safe base64"),
         ("name", 5, "must be a text"),
+        ("store", "", "store must be memory, or sqlite: and the name of a file, not ''"),
+        ("store", "sqlite:", "store must be memory"),
+        ("store", "redis:6379", "store must be memory"),
+        ("store", "memory:x", "store must be memory"),
         ("plugin", [], "one table for each plugin, as in [plugin.tail]"),
         ("plugin", {"tail": 1}, "one table for each plugin"),
         ("liste", [], "there is no setting 'liste'; there are: listen, plugins"),
@@ -78,6 +82,14 @@ def test_what_fits(key: str, value: Any, taken: Any) -> None:
     """A whole number is a number; a list is kept as a tuple."""
     assert checked(key, value, "a.toml") == taken
     assert type(checked(key, value, "a.toml")) is type(taken)
+
+
+def test_names_of_files_count_from_the_file(tmp_path: Path) -> None:
+    """A daemon has another directory when it looks for them."""
+    values = read_file(put(tmp_path, 'plugins = ["p", "/q"]\nstore = "sqlite:s.db"\n'))
+    assert values == {"plugins": (str(tmp_path / "p"), "/q"), "store": f"sqlite:{tmp_path / 's.db'}"}
+    assert absolute({"store": "memory"}, tmp_path) == {}
+    assert absolute({"store": "sqlite:/x/s.db"}, tmp_path) == {"store": "sqlite:/x/s.db"}
 
 
 def test_all_that_is_wrong_in_a_file(tmp_path: Path) -> None:
