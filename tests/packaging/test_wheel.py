@@ -46,6 +46,20 @@ def test_twist_serves_from_anywhere(installed: Path, tmp_path: Path) -> None:
         assert server.stop(signal.SIGTERM) == 0
 
 
+def test_stdio_serves_from_anywhere(installed: Path, tmp_path: Path) -> None:
+    """`python -m mcpserve stdio` answers from any working directory, and ends with its input with status 0."""
+    assert "ticker" in run(installed / "python", "-m", "mcpserve", "stdio", "--check", cwd=tmp_path)
+    done = subprocess.run(
+        [installed / "python", "-m", "mcpserve", "stdio"],
+        cwd=tmp_path,
+        input=b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}',
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == b'{"jsonrpc":"2.0","id":1,"result":{}}\n'
+
+
 def test_twistd_is_a_daemon(installed: Path, tmp_path: Path) -> None:
     """`twistd mcpserve` goes to the background with a pid file, serves, and SIGTERM takes both away."""
     port = free_port()
