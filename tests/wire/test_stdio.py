@@ -838,3 +838,11 @@ def test_asked_modern() -> None:
     again = pipes.modern("tools/call", {"name": "asks", "arguments": {}, **more}, meta=meta, id=2)
     assert text(again) == "file:///a"
     assert pipes.notices == []
+
+
+def test_asked_in_a_session_that_can_not() -> None:
+    """A client that did not declare it is asked nothing."""
+    pipes = Pipes(Server(asks))
+    pipes.settle(LATEST_LEGACY)
+    assert pipes.ask("tools/call", {"name": "asks"}, id=5)["result"]["isError"]
+    assert pipes.notices == []
