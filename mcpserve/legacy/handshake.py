@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import attrs
+import orjson
 
 from mcpserve.errors import InvalidParams, MalformedMetadata, MethodNotFound, ProtocolError
 from mcpserve.features.call import Caller
@@ -21,6 +22,9 @@ from mcpserve.protocol.types import LOG_LEVELS, LogLevel
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.subscriptions import Subscriptions
 from mcpserve.server.watching import Watch
+
+MOST_DETAILS = 16 * 1024
+"""Bytes of JSON that a client may say about itself; pictures of it do not count, if nothing else is too much."""
 
 
 class Settled(Protocol):
@@ -108,7 +112,7 @@ def agree(params: Mapping[str, Any]) -> Agreement:
     """Read the params of initialize, and choose the revision.
 
     Raises:
-        InvalidParams: They lack something, or hold something else.
+        InvalidParams: They lack something, hold something else, or too much of it.
     """
     version = params.get("protocolVersion")
     if not isinstance(version, str):
@@ -117,7 +121,20 @@ def agree(params: Mapping[str, Any]) -> Agreement:
         raise InvalidParams("params.capabilities must be an object")
     if not metadata.is_implementation(params.get("clientInfo")):
         raise InvalidParams("params.clientInfo must be an object with a name and a version")
-    return Agreement(revision=negotiate(version), client_info=params["clientInfo"], capabilities=params["capabilities"])
+    client_info, capabilities = params["clientInfo"], params["capabilities"]
+    try:
+        if details(client_info, capabilities) > MOST_DETAILS:
+            client_info = {name: value for name, value in client_info.items() if name != "icons"}
+        if details(client_info, capabilities) > MOST_DETAILS:
+            raise InvalidParams(f"clientInfo and capabilities may have {MOST_DETAILS} bytes together here")
+    except TypeError as error:
+        raise InvalidParams("clientInfo or capabilities are nested too deeply") from error
+    return Agreement(revision=negotiate(version), client_info=client_info, capabilities=capabilities)
+
+
+def details(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> int:
+    """How much a client says about itself, in bytes of JSON."""
+    return len(orjson.dumps(client_info)) + len(orjson.dumps(capabilities))
 
 
 def metadata_of(settled: Settled, message: Request) -> RequestMetadata:

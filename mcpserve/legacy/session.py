@@ -34,6 +34,7 @@ class SessionLimits:
             room for others.
         resume: How long and how much is kept for a client that lost its connection.
         memory: Bytes that all streams of all sessions may keep for that.
+        details: Bytes of memory for what all clients say about themselves, about; more are refused with 503.
     """
 
     count: int = 10_000
@@ -42,6 +43,7 @@ class SessionLimits:
     streams: int = 1000
     resume: ResumeLimits = attrs.field(factory=ResumeLimits)
     memory: int = 256 * 1024 * 1024
+    details: int = 128 * 1024 * 1024
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -52,6 +54,7 @@ class Session:
         id: What its client calls it.
         owner: The name of the caller who began it, if he had to say it; for everybody else there is no such session.
         key: What the journal calls it.
+        cost: Bytes of memory for what its client says about itself, about.
         uris: The resources that it had subscribed to in the process before; `watch` knows what it subscribes to now.
     """
 
@@ -63,6 +66,7 @@ class Session:
     created: float
     last_used: float
     key: int = 0
+    cost: int = 0
     log_level: LogLevel = "info"
     uris: Sequence[str] = ()
     calls: dict[RequestId, Exchange] = attrs.field(factory=dict)
@@ -260,7 +264,7 @@ class Session:
             self._standalone = None
 
 
-def recalled(stored: StoredSession, limits: SessionLimits, keeping: Keeping, numbers: int) -> Session | None:
+def recalled(stored: StoredSession, cost: int, limits: SessionLimits, keeping: Keeping, numbers: int) -> Session | None:
     """The session that was written down; None if it was one that this version does not serve."""
     revision = LEGACY.get(stored.revision)
     if revision is None:
@@ -274,6 +278,7 @@ def recalled(stored: StoredSession, limits: SessionLimits, keeping: Keeping, num
         created=stored.created,
         last_used=stored.last_used,
         key=stored.key,
+        cost=cost,
         log_level=stored.state.get("log_level", "info"),
         uris=stored.state.get("uris", ()),
         limits=limits,

@@ -13,11 +13,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mcpserve.errors import Refusal
 from mcpserve.features.timing import TimingWheel
+from mcpserve.legacy.handshake import details
 from mcpserve.legacy.session import Session, SessionLimits, recalled
 from mcpserve.legacy.streams import Keeping
 from mcpserve.protocol.revisions import Revision
 from mcpserve.stores.events import EventRoom
 from mcpserve.stores.sessions import Journal, StoredSession
+
+DETAILS_COST = 25
+"""Bytes of memory for a byte of JSON, at the most: it is kept as Python objects."""
 
 _USUAL = SessionLimits()
 
@@ -42,6 +46,7 @@ class Sessions:
         self.room = EventRoom(limits.memory)
         self._keeping = Keeping(wheel=TimingWheel(clock), limits=limits.resume, room=self.room, journal=journal)
         self._sessions: dict[str, Session] = {}
+        self._cost = 0
         self._sweep_call: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -62,9 +67,10 @@ class Sessions:
         Raises:
             Refusal: 503, there are too many.
         """
-        if len(self._sessions) >= self._limits.count:
+        cost = DETAILS_COST * details(client_info, capabilities)
+        if self._full(cost):
             self._expire()
-        if len(self._sessions) >= self._limits.count:
+        if self._full(cost):
             raise Refusal(503, "This server has too many sessions; try again later", {"Retry-After": "60"})
         now = self._clock.seconds()
         session = Session(
@@ -76,6 +82,7 @@ class Sessions:
             capabilities=capabilities,
             created=now,
             last_used=now,
+            cost=cost,
             limits=self._limits,
             keeping=self._keeping,
         )
@@ -108,8 +115,10 @@ class Sessions:
         """End a session, its streams and its calls."""
         known = self._sessions.pop(session.id, None)
         session.close()
-        if known is not None and self.journal is not None:
-            self.journal.close_session(session.key)
+        if known is not None:
+            self._cost -= session.cost
+            if self.journal is not None:
+                self.journal.close_session(session.key)
         if not self._sessions:
             self._stop_sweep()
 
@@ -149,13 +158,18 @@ class Sessions:
     def _recalled(self, stored: StoredSession) -> Session | None:
         assert self.journal is not None
         now, limits = self._clock.seconds(), self._limits
+        cost = DETAILS_COST * details(stored.client_info, stored.capabilities)
         over = now - stored.created >= limits.lifetime or now - stored.last_used >= limits.idle
-        if over or len(self) >= limits.count:
+        if over or self._full(cost):
             return None
-        return recalled(stored, limits, self._keeping, self.journal.numbers)
+        return recalled(stored, cost, limits, self._keeping, self.journal.numbers)
+
+    def _full(self, cost: int) -> bool:
+        return len(self._sessions) >= self._limits.count or self._cost + cost > self._limits.details
 
     def _add(self, session: Session) -> None:
         self._sessions[session.id] = session
+        self._cost += session.cost
         if self._sweep_call is None:
             self._sweep_call = self._clock.callLater(self._sweep_interval, self._sweep)
 

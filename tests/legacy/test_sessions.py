@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -181,6 +182,27 @@ def test_close_twice(sessions: Sessions) -> None:
     sessions.close(session)
     sessions.close(session)
     assert len(sessions) == 0
+
+
+@pytest.mark.parametrize("held", ["lists", "texts"])
+def test_ten_thousand_clients_that_say_much_about_themselves(held: str) -> None:
+    """That is bounded, too; and when one has ended there is room for another."""
+    limit = 16 * 1024 * 1024
+    sessions = Sessions(Clock(), SessionLimits(details=limit))
+    tracemalloc.start()
+    try:
+        for _ in range(10_000):
+            much: Any = [[] for _ in range(2000)] if held == "lists" else "." * 6000
+            with suppress(Refusal):
+                last = sessions.open(LATEST_LEGACY, {"name": "n", "version": "1"}, {"experimental": {"x": much}})
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 50 < len(sessions) < 1000
+    assert taken < limit
+    sessions.close(last)
+    sessions.open(LATEST_LEGACY, {"name": "n", "version": "1"}, {})
+    sessions.close_all()
 
 
 # --- what they keep

@@ -31,7 +31,7 @@ from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.stores.sessions import Journal
-from mcpserve.web.endpoint import Endpoint, site_refusal
+from mcpserve.web.endpoint import Endpoint, LegacyFace, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
 from mcpserve.web.site import HttpLimits, McpSite
@@ -94,6 +94,7 @@ class Server:
         http_sse: Whether HTTP with SSE of 2024-11-05 is served, too.
         journal: Makes the journal of sessions for a clock, if they are written down; those in it are restored.
         now: The time.
+        wrap: Comes between the endpoint and the face of the revisions with a handshake.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Server:
         http_sse: bool = False,
         journal: Callable[[Clock], Journal | None] = lambda clock: None,
         now: float = 0.0,
+        wrap: Callable[[LegacyFace], LegacyFace] = lambda face: face,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(now)
@@ -132,7 +134,7 @@ class Server:
         self.sessions = Sessions(self.clock, limits.sessions, journal(self.clock))
         face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions) if legacy else None
         origins = origins or Origins()
-        endpoint = Endpoint(dispatcher, origins, self.turns, face)
+        endpoint = Endpoint(dispatcher, origins, self.turns, face and wrap(face))
         self.http_sse = HttpSse(Handshake(dispatcher, self.subscriptions), origins, self.turns, limits.http_sse)
         resource = RoutedResource(endpoint.app, others=self.http_sse.places() if http_sse else {})
         self.site = McpSite(resource, clock=self.clock, limits=limits.http, refusal=site_refusal)

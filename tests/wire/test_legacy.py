@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from mcpserve import Call, tool
@@ -76,6 +77,23 @@ def test_F3_invalid_params(changes: dict[str, Any]) -> None:
     assert_error(peer, 200, -32602, 1)
     assert "mcp-session-id" not in peer.headers
     assert len(server.sessions) == 0
+
+
+def test_F3_too_much_about_oneself() -> None:
+    """It would be kept for as long as the session lives. Pictures are left out before anybody is refused."""
+    server = Server()
+    for wrong in (b'"%s"' % (b"." * 20_000), b"[" * 400 + b"]" * 400):
+        params = request(
+            "initialize", {"protocolVersion": LATEST_LEGACY, "capabilities": {"x": "?"}, "clientInfo": CLIENT}
+        )
+        peer = server.post(orjson.dumps(params).replace(b'"?"', wrong))
+        assert_error(peer, 200, -32602, 1)
+        assert "mcp-session-id" not in peer.headers
+    icons = [{"src": "data:image/png;base64," + "A" * 20_000}]
+    peer = server.initialize(clientInfo={"name": "n", "version": "1", "title": "t", "icons": icons})
+    assert peer.status == 200
+    session = server.sessions.get(peer.headers["mcp-session-id"])
+    assert session.client_info == {"name": "n", "version": "1", "title": "t"}
 
 
 def test_F3_no_params() -> None:

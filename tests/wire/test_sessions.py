@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
+from mcpserve.features.call import Caller
 from mcpserve.legacy.session import SessionLimits
+from mcpserve.protocol.jsonrpc import Batch, Message
+from mcpserve.web.endpoint import LegacyFace
+from mcpserve.web.facts import Facts
+from mcpserve.web.request import McpRequest
 from tests.wire.http import Peer
-from tests.wire.server import LATEST_LEGACY, LEGACY, Limits, Server, request
-from tests.wire.tools import Witness, echo, silent
+from tests.wire.server import LATEST_LEGACY, LEGACY, Limits, Server, Session, request
+from tests.wire.tools import Witness, echo, silent, steps
 
 MINUTE = 60.0
 
@@ -127,6 +132,66 @@ def test_two_hundred_times_initialize_and_delete() -> None:
         assert server.session().delete().status == 204
     assert len(server.sessions) == 0
     assert server.leftovers() == []
+
+
+# --- whose they are
+
+
+class Named:
+    """Lets each request name its caller, as authentication will. Implements `web.endpoint.LegacyFace`."""
+
+    def __init__(self, face: LegacyFace) -> None:
+        self._face = face
+
+    def message(self, request: McpRequest, facts: Facts, caller: Caller, message: Message) -> None:
+        """Pass it on."""
+        self._face.message(request, facts, named(request), message)
+
+    def batch(self, request: McpRequest, facts: Facts, caller: Caller, batch: Batch) -> None:
+        """Pass it on."""
+        self._face.batch(request, facts, named(request), batch)
+
+    def get(self, request: McpRequest, facts: Facts, caller: Caller) -> None:
+        """Pass it on."""
+        self._face.get(request, facts, named(request))
+
+    def delete(self, request: McpRequest, facts: Facts, caller: Caller) -> None:
+        """Pass it on."""
+        self._face.delete(request, facts, named(request))
+
+
+def named(request: McpRequest) -> Caller:
+    """The caller that a header names."""
+    name = request.header(b"x-caller")
+    return Caller(name=None if name is None else name.decode())
+
+
+@pytest.mark.parametrize("thief", ["bob", "Ann", None])
+def test_a_session_of_somebody_else(thief: str | None) -> None:
+    """It is as unknown as one that never was: to POST, GET, DELETE and replay; and it stays as it is."""
+    server = Server(steps, wrap=Named)
+    ann = {"X-Caller": "ann"}
+    answer = server.initialize("2025-03-26", ann)
+    session = Session(server, answer.headers["mcp-session-id"], "2025-03-26")
+    running = session.call("steps", token=1, headers=ann)
+    server.seconds(1)
+    seen = {}
+    for name, id in (("hers", session.id), ("none", "no-such-session")):
+        headers = {"X-Caller": thief, "Mcp-Session-Id": id, "MCP-Protocol-Version": "2025-03-26"}
+        peers = [
+            server.post(request("ping"), headers),
+            server.post({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}, headers),
+            server.post([request("ping")], headers),
+            server.http("GET", headers),
+            server.http("GET", {**headers, "Last-Event-ID": running.events[0].id}),
+            server.http("DELETE", headers),
+        ]
+        seen[name] = [peer.arrived for peer in peers]
+        assert {peer.status for peer in peers} == {404}
+    assert seen["hers"] == seen["none"]
+    server.seconds(5)
+    assert running.complete
+    assert session.ask("ping", headers=ann).result == {}
 
 
 # --- the standalone stream
