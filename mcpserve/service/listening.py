@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from mcpserve.errors import ConfigurationError
 
@@ -32,12 +32,21 @@ def listen(reactor: Any, description: str, factory: IProtocolFactory) -> Deferre
     Raises:
         ConfigurationError: The description is no endpoint. The Deferred fails with it if the endpoint can't be used.
     """
+    listening: Deferred[IListeningPort] = parse(reactor, description).listen(factory)
+    return listening.addCallbacks(_watched, lambda failure: _explain(failure.value, description))
+
+
+def parse(reactor: Any, description: str) -> IStreamServerEndpoint:
+    """Read an endpoint description, and the certificates it names, without listening.
+
+    Raises:
+        ConfigurationError: It is no endpoint, or a file in it can't be read.
+    """
     try:
-        endpoint = serverFromString(reactor, _with_backlog(description))
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, _with_backlog(description))
     except Exception as error:
         raise ConfigurationError(f"listen: {description!r} is not an endpoint: {error}") from error
-    listening: Deferred[IListeningPort] = endpoint.listen(factory)
-    return listening.addCallbacks(_watched, lambda failure: _explain(failure.value, description))
+    return endpoint
 
 
 def _with_backlog(description: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -67,16 +67,29 @@ def _missing_pages(catalogs: Catalogs) -> Iterator[str]:
             yield f"{tool.origin}: tool {tool.name!r}: its `_meta` names the resource {uri}, which is not served"
 
 
-def report(settings: Settings, out: TextIO) -> int:
+def report(settings: Settings, out: TextIO, parse: Callable[[str], object] = str) -> int:
     """Say what would be served, or all that is wrong.
+
+    Args:
+        settings: What the operator set.
+        out: Where to say it.
+        parse: Reads the description of an endpoint; raises ConfigurationError.
 
     Returns:
         The exit status: 0 when it would be served, 1 when not.
     """
+    catalogs, problems = Catalogs(), []
+    for description in settings.listen:
+        try:
+            parse(description)
+        except ConfigurationError as error:
+            problems.append(str(error))
     try:
         catalogs = load(settings)
     except (PluginError, ConfigurationError) as error:
-        print(f"Not ready:\n{error}", file=out)
+        problems.append(str(error))
+    if problems:
+        print("Not ready:", *problems, sep="\n", file=out)
         return 1
     for endpoint in settings.listen:
         print(f"listen    {endpoint}", file=out)

@@ -168,6 +168,8 @@ def checked(key: str, value: Any, source: str) -> Any:
         return _plugin_tables(value, source)
     kind = type(field.default)
     fits, wanted = _FITS[kind]
+    if key == "plugins" and isinstance(value, dict):
+        raise ConfigurationError(f"{source}: plugins lists directories; the table of a plugin is [plugin.NAME]")
     if not fits(value):
         raise ConfigurationError(f"{source}: {key} must be {wanted}, not {value!r}")
     least = field.metadata["least"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 from twisted.application.service import Service
 from twisted.internet import reactor
 
 from mcpserve.errors import ConfigurationError, PluginError
 from mcpserve.service.daemon import Daemon
+from mcpserve.service.listening import parse
 from mcpserve.service.options import FIELDS, SettingOptions, refuse, taking
-from mcpserve.service.plugins import load
+from mcpserve.service.plugins import load, report
 
 
 @taking(FIELDS)
@@ -21,6 +24,10 @@ class Options(SettingOptions):
         "functions decorated by @mcpserve.tool. SIGHUP reloads the plugins, SIGTERM and Ctrl-C stop the server in an "
         "orderly way."
     )
+
+    def report(self) -> int:
+        """Say what would be served, and where; nothing is listened on."""
+        return report(self.settings, sys.stdout, lambda description: parse(reactor, description))
 
 
 def makeService(options: Options) -> Service:

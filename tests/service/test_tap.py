@@ -108,6 +108,18 @@ def test_check(tmp_path: Path, plugin: str | None, status: int, capsys: pytest.C
     assert ("Ready: " in capsys.readouterr().out) is (status == 0)
 
 
+def test_check_looks_at_endpoints_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without listening: a word for an endpoint that there is not, or a certificate that can't be read."""
+    with pytest.raises(SystemExit) as caught:
+        parse("--check", "--listen", "foo:1", "--listen", "ssl:0:privateKey=/no/such/key.pem", "--listen", "tcp:0")
+    assert caught.value.code == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(" is not")[0] for line in said[1:]] == [
+        "listen: 'foo:1'",
+        "listen: 'ssl:0:privateKey=/no/such/key.pem'",
+    ]
+
+
 def test_the_help_text() -> None:
     """Each option of the settings is in it, with its default."""
     text = str(Options())
