@@ -58,6 +58,7 @@ class DurableStream(ResumableStream):
         self._request_id: RequestId | None = None
         self._away = 0.0
         self._said = 0
+        self._died = False
         self._line: deque[Callable[[], object]] = deque()
 
     # --- Carrier
@@ -95,6 +96,16 @@ class DurableStream(ResumableStream):
         """See `ResumableStream.open`."""
         self._in_line(super().open)
 
+    def take_up(self, writer: ResponseWriter, number: int) -> bool:
+        """See `ResumableStream.take_up`.
+
+        If the file could not be written when the process ended, a client may have got ids that are not in it. It gets
+        the error in any case.
+        """
+        if self._died:
+            number = min(number, self._log.last - self.complete)
+        return super().take_up(writer, number)
+
     def recall(self, stored: StoredStream) -> None:
         """Go on with what another process has written down.
 
@@ -112,6 +123,7 @@ class DurableStream(ResumableStream):
         if stored.finished:
             self._log.end(self.forget, delivered=False)
         elif stored.request_id is not None:
+            self._died = True
             self._write_last(jsonrpc.encode_error(stored.request_id, InternalError(DIED), legacy=True))
 
     @property
