@@ -108,7 +108,7 @@ class Daemon(Service):
         self._storage.open()
         restored = self._legacy.restore()
         if self._settings.store != MEMORY:
-            _log.info("{sessions} sessions go on from {store}", sessions=restored, store=self._settings.store)
+            _log.info("Sessions that go on from {store}: {sessions}", sessions=restored, store=self._settings.store)
 
     def _send_away(self) -> None:
         """The next process can go on with streams that are written down, if their clients come back to it; not yet."""
