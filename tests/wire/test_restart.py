@@ -312,13 +312,20 @@ def said(peer: Peer) -> list[str]:
     return [message["params"]["data"] for message in peer.messages]
 
 
-def test_subscriptions(lives: Lives) -> None:
-    """What a session has subscribed to is told it by the next process as well."""
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("ended", [Lives.killed, Lives.stopped])
+def test_subscriptions(lives: Lives, ended: Callable[..., Session], full: bool) -> None:
+    """What a session has subscribed to is told it by the next process as well; also if all was written anew."""
     uri = "test://thing"
     session = lives.session()
+    lives.server.turn()
+    lives.disk.problem = "disk full" if full else None
     assert session.ask("resources/subscribe", {"uri": uri}).result == {}
     lives.server.turn()
-    session = lives.killed(session)
+    lives.disk.problem = None
+    if ended is Lives.killed:
+        lives.server.seconds(31)
+    session = ended(lives, session)
     publish.attach(lives.server.publisher)
     try:
         publish.resource_updated(uri)
@@ -411,6 +418,21 @@ def test_a_slow_disk_keeps_the_order(lives: Lives) -> None:
     for peer in peers:
         assert values(peer) == list(range(1, 21))
         reply(peer)
+
+
+def test_a_reply_that_is_not_written_yet_makes_no_room(tmp_path: Path) -> None:
+    """Its client has nothing yet; a further call is told to wait instead."""
+    lives = Lives(tmp_path, burst, sessions=SessionLimits(streams=2))
+    session = lives.session()
+    lives.server.turn()
+    lives.disk.seconds = 0.5
+    peers = [session.call("burst", token=1, id=id) for id in range(3)]
+    assert not lives.server.calls.running
+    assert peers[2].status == 429
+    lives.server.seconds(1, 0.1)
+    assert ["result" in reply(peer) for peer in peers[:2]] == [True, True]
+    assert session.call("burst", token=1, id=3, peer=None).answered is False
+    lives.server.seconds(1, 0.1)
 
 
 def test_silence_opens_what_is_written(lives: Lives) -> None:
