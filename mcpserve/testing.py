@@ -86,11 +86,13 @@ class ToolCall:
     Attributes:
         progress: What was reported so far, in order.
         logs: The log messages so far, in order.
+        sent_away: The `retry_ms` of each time that the tool has closed its stream; only with `revision="2025-11-25"`.
     """
 
     def __init__(self, interview: Interview) -> None:
         self.progress: list[Progress] = []
         self.logs: list[LogEntry] = []
+        self.sent_away: list[int | None] = []
         self._interview = interview
         self._again: Callable[[Mapping[str, Any]], object] | None = None
         self._stalled = False
@@ -265,7 +267,15 @@ class ToolCall:
 
 
 class LegacyCall(ToolCall):
-    """The same before 2026-07-28: a tool that asks waits for the answer. Implements `protocol.exchange.Asker`."""
+    """The same before 2026-07-28: a tool that asks waits for the answer, and one may close its stream and go on.
+
+    Implements `protocol.exchange.Asker` and `Resumable`.
+    """
+
+    def close_stream(self, retry_ms: int | None) -> None:
+        """Called by the exchange."""
+        if self._exchange is not None and self._exchange.revision.priming_events:
+            self.sent_away.append(retry_ms)
 
     def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[bool], object]:
         """Called by the exchange."""

@@ -369,6 +369,26 @@ def test_a_resource_is_read(tmp_path: Path) -> None:
     assert error["code"] == -32002
 
 
+@pytest.mark.parametrize(
+    ("revision", "sent_away"), [("2025-11-25", [None, 500]), ("2025-06-18", []), ("2026-07-28", [])]
+)
+def test_a_stream_that_is_closed(revision: str, sent_away: list[int | None]) -> None:
+    """The bench tells, for the one revision that knows it; the tool goes on in all of them."""
+
+    @tool
+    async def poll(call: Call) -> str:
+        """Send the client away."""
+        await call.close_stream()
+        await call.sleep(1)
+        await call.close_stream(retry_ms=500)
+        return "done"
+
+    runner = ToolRunner(poll)
+    call = runner.call("poll", revision=revision)
+    runner.clock.advance(1)
+    assert (call.sent_away, call.text) == (sent_away, "done")
+
+
 def test_a_completer_is_asked() -> None:
     """Of a prompt by its name, of a resource by its template."""
     runner = ToolRunner(advise, shelf)
