@@ -570,6 +570,20 @@ def test_away_and_back(lives: Lives) -> None:
     assert not session.get(cursor(stream)).complete
 
 
+@pytest.mark.parametrize("version", [version for version in LEGACY if version != "2025-11-25"])
+def test_older_clients_are_not_sent_away(lives: Lives, version: str) -> None:
+    """They don't know that a stream may be closed before its reply; of the standalone stream nothing is expected."""
+    session = lives.session(version)
+    stream, peer = session.get(), session.call("steps", token=1)
+    lives.server.seconds(1)
+    for one in lives.server.sessions:
+        one.send_away(4000)
+    lives.server.turn()
+    assert (stream.complete, peer.complete) == (True, False)
+    lives.server.seconds(2)
+    assert "result" in reply(peer)
+
+
 # --- a disk that fails
 
 
