@@ -67,6 +67,7 @@ class SessionFace:
         reply = BatchReply(writer)
         for item in batch.items:
             self._element(session, caller, reply, item)
+        session.keep(only_state=True)
         reply.complete()
 
     def get(self, request: McpRequest, facts: Facts, caller: Caller) -> None:
@@ -146,11 +147,13 @@ class SessionFace:
             if message.method == "initialize":
                 # "The initialize request MUST NOT be part of a JSON-RPC batch" (2025-03-26, Lifecycle)
                 raise InvalidRequest("initialize can't be part of a batch")
-            if message.id in session.calls:
-                raise InvalidRequest("A request with this id is still running in this session")
             known = metadata_of(session, message)
         except ProtocolError as error:
             reply.refuse(error, message.id)
+            return
+        if message.id in session.calls:
+            # Without the id: with it, it would be taken for the reply to the call that runs.
+            reply.refuse(InvalidRequest("A request with this id is still running in this session"), None)
             return
         carrier = reply.carrier(lambda: session.calls.pop(message.id, None))
         exchange = carrier.exchange = Exchange(message, session.revision, carrier)

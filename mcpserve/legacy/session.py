@@ -104,10 +104,11 @@ class Session:
 
     def listen(self, writer: ResponseWriter) -> None:
         """Open the standalone stream. One that is open is replaced: a half-dead connection locks nobody out."""
-        if self._standalone is not None:
-            self._standalone.close()
-        self._standalone = self.stream(writer)
-        self._standalone.open()
+        stream, before = self.stream(writer), self._standalone
+        self._standalone = stream
+        if before is not None:
+            before.close()
+        stream.open()
         if self.watch is not None:
             self.watch.opened()
 

@@ -152,7 +152,9 @@ class Exchange:
         if not (self.live and isinstance(self.carrier, Asker)):
             raise AskError("This client can't be asked: its transport takes nothing but the reply")
         take_back = self.carrier.ask(question, answered)
-        self.state = State.STREAMING
+        # What is asked may be too much for a client that does not read, and end the exchange.
+        if self.state is State.OPEN:
+            self.state = State.STREAMING
         return lambda: take_back(self.live)
 
     def close_stream(self, retry_ms: int | None) -> None:

@@ -132,6 +132,10 @@ def acknowledged(honoured: Filter, request_id: RequestId) -> bytes:
     return jsonrpc.encode_notification("notifications/subscriptions/acknowledged", params)
 
 
+LONGEST_NAMES = 64 * 1024
+"""Characters of all names in one filter; they are kept for as long as the stream is open."""
+
+
 def read_filter(params: Mapping[str, Any], keys: Sequence[FilterKey], most: int) -> dict[str, bool | list[str]]:
     """Read the filter of `subscriptions/listen`: what the client asks for, and what of it is known here.
 
@@ -147,8 +151,11 @@ def read_filter(params: Mapping[str, Any], keys: Sequence[FilterKey], most: int)
     if not isinstance(wanted, dict):
         raise InvalidParams("params.notifications must be an object: the notifications to listen for")
     found = {key.name: _value(key, wanted[key.name]) for key in keys if key.name in wanted}
-    if sum(len(value) for value in found.values() if isinstance(value, list)) > most:
+    named = [name for value in found.values() if isinstance(value, list) for name in value]
+    if len(named) > most:
         raise InvalidParams(f"params.notifications: a subscription may name {most} things here at the most")
+    if sum(map(len, named)) > LONGEST_NAMES:
+        raise InvalidParams(f"params.notifications: the names in it may have {LONGEST_NAMES} characters in all")
     return {name: value for name, value in found.items() if value is not False}
 
 

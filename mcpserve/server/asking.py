@@ -100,7 +100,11 @@ def purpose_of(request: Request, caller: Caller) -> str:
     the method name and a digest of its salient parameters".
     """
     salient = {name: value for name, value in request.params.items() if name not in _ROUNDS}
-    parts = orjson.dumps([caller.name, request.method, salient], option=orjson.OPT_SORT_KEYS)
+    try:
+        parts = orjson.dumps([caller.name, request.method, salient], option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        # orjson reads what is nested more deeply than it writes
+        raise InvalidParams("params are nested too deeply to come back to") from error
     return hashlib.sha256(parts).hexdigest()
 
 

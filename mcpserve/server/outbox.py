@@ -108,9 +108,8 @@ class Outbox:
         self.size -= size
 
     def _keep_bound(self) -> None:
-        while self._notices > self._limit:
-            loudest = max(filter(_live, self._backlogs), key=lambda voice: self._backlogs[voice].size)
-            loudest.overrun()
+        while self._notices > self._limit and (live := list(filter(_live, self._backlogs))):
+            max(live, key=lambda voice: self._backlogs[voice].size).overrun()
 
 
 def _live(voice: Voice) -> bool:

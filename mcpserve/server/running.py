@@ -182,7 +182,7 @@ class Running:
         served = self.served
         try:
             came = brought(self.exchange.request, metadata, caller, runtime.seals)
-        except ProtocolError as error:
+        except Exception as error:  # whatever it is, the place of the call is given back
             self.fail(error)
             return
         self._asking = Asking(

@@ -22,7 +22,7 @@ from mcpserve.legacy.sessions import Sessions
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.policy.origins import Origins
 from mcpserve.service.greeting import greeting
-from mcpserve.service.listening import listen
+from mcpserve.service.listening import listen, on_loopback
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
 from mcpserve.service.signals import on_stop
@@ -169,7 +169,7 @@ def origins(settings: Settings) -> Origins:
     return Origins(
         hosts=settings.allow_hosts,
         origins=settings.allow_origins,
-        any_address=not all("127.0.0.1" in d or "localhost" in d or d.startswith("unix") for d in settings.listen),
+        any_address=not all(map(on_loopback, settings.listen)),
     )
 
 

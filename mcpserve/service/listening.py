@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 from typing import Any
 
@@ -47,6 +49,23 @@ def parse(reactor: Any, description: str) -> IStreamServerEndpoint:
     except Exception as error:
         raise ConfigurationError(f"listen: {description!r} is not an endpoint: {error}") from error
     return endpoint
+
+
+def on_loopback(description: str) -> bool:
+    """Tell whether only this machine can reach an endpoint: a UNIX socket, or a loopback interface."""
+    kind, *parts = re.split(r"(?<!\\):", description)
+    if kind == "unix":
+        return True
+    interfaces = [part.removeprefix("interface=") for part in parts if part.startswith("interface=")]
+    return kind in ("tcp", "tcp4", "tcp6", "ssl") and any(map(_is_loopback, interfaces))
+
+
+def _is_loopback(interface: str) -> bool:
+    name = interface.replace("\\", "")
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _with_backlog(description: str) -> str:

@@ -125,9 +125,12 @@ class SqliteFile:
                 else:
                     connection.executemany(statement.sql, batch[statement])
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
+            # Also what a row holds may be wrong: a transaction that stays open would keep all others from beginning.
             self._roll_back()
-            raise StoreError(_problem(error)) from error
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(_problem(error)) from error
+            raise
 
     def tidy(self) -> None:
         """Give space back that is not needed any more, if it is more than half of the file.

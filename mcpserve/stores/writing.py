@@ -184,7 +184,7 @@ class Writer:
             self._timers["hand over"] = self._clock.callLater(0, self._hand_over)
 
     def _hand_over(self) -> None:
-        self._timers.pop("hand over", None)
+        self._stop("hand over")
         if self._busy:  # the file is being tidied; what waits is handed over after that
             return
         batch, self._waiting = self._waiting, Batch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import settings
@@ -10,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mcpserve.errors import InvalidParams, MethodNotFound, UnknownResource
 from mcpserve.protocol.exchange import Exchange, State
-from mcpserve.protocol.jsonrpc import Request
+from mcpserve.protocol.inputs import InputRequest
+from mcpserve.protocol.jsonrpc import Request, Response
 from mcpserve.protocol.revisions import V2025_11_25, V2026_07_28
 from tests.recording import RecordingCarrier, RecordingOwner, exchange_of
 
@@ -124,6 +126,28 @@ def test_replaceable_is_passed_on() -> None:
     exchange.notify(b"{}")
     exchange.notify(b"{}", True)
     assert carrier.replaceable == [False, True]
+
+
+def test_a_question_that_ends_it() -> None:
+    """A carrier that finds the question too much ends the exchange; it does not come back to life."""
+    exchange, carrier = exchange_of("m")
+
+    class Full:
+        """Takes no more."""
+
+        def ask(self, question: InputRequest, answered: Callable[[Response], object]) -> Callable[[bool], object]:
+            exchange.overrun()
+            return lambda live: None
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(carrier, name)
+
+    exchange.carrier = Full()
+    exchange.ask(InputRequest(key="roots", method="roots/list", params=None, needs=("roots",)), lambda response: None)
+    exchange.notify(b"{}")
+    exchange.succeed({})
+    assert exchange.state is State.LOST
+    assert (carrier.notices, carrier.replies) == ([], [])
 
 
 def test_a_code_that_was_another_before() -> None:

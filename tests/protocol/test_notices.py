@@ -134,6 +134,13 @@ def test_too_many() -> None:
         read({"resourceSubscriptions": ["a:", "b:", "c:"]}, 2)
 
 
+def test_names_too_long() -> None:
+    """They are kept for as long as the stream is open, so all together are bounded."""
+    assert read({"resourceSubscriptions": ["a" * 1000, "b" * 1000]})
+    with pytest.raises(InvalidParams, match="characters"):
+        read({"resourceSubscriptions": ["a" * 40_000, "b" * 40_000]})
+
+
 def test_topics() -> None:
     """One for each switch, and one for each thing in a list."""
     found = topics({"toolsListChanged": True, "resourceSubscriptions": ["a:", "b:"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,14 @@ def test_a_round(server: Server) -> None:
     second = again(server, "greet", first, {"elicit-1": accepted(name="Ada")})
     assert second.result["content"] == [{"type": "text", "text": "Hello, Ada!"}]
     assert second.result["resultType"] == "complete"
+    assert not server.leftovers()
+
+
+def test_what_is_nested_too_deeply_to_come_back_to(server: Server) -> None:
+    """It can be read but not digested: refused, and the place of the call is given back."""
+    deep = orjson.Fragment(b"[" * 400 + b"]" * 400)
+    answer = ask_modern(server, "greet", {"requestState": "x", "junk": deep})
+    assert (answer.status, answer.error["code"]) == (200, -32602)
     assert not server.leftovers()
 
 

@@ -199,7 +199,11 @@ def test_B3_an_id_twice() -> None:
     server = Server(silent)
     peer = server.session(OLD).post([call(1, "silent", seconds=1.0), call(1, "silent", seconds=1.0)])
     server.seconds(1)
-    assert sorted("error" in reply for reply in peer.json) == [False, True]
+    refused, answered = sorted(peer.json, key=lambda reply: "result" in reply)
+    assert refused["error"]["code"] == -32600
+    # With the id, it would be taken for the reply to the call that runs.
+    assert "id" not in refused
+    assert answered["id"] == 1
 
 
 def test_B3_more_than_a_batch_may_hold() -> None:
