@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mcpserve.errors import InvalidParams
 from mcpserve.features.timing import Timer
+from mcpserve.features.validation import Validator
 from mcpserve.protocol import inputs
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Response
@@ -142,6 +143,12 @@ def _check(question: InputRequest, result: Any) -> None:
         _READERS[question.method](result)
     except ValueError as error:
         raise InvalidParams(f"params.inputResponses.{question.key}: {error}") from error
+    schema = (question.params or {}).get("requestedSchema")
+    if schema is not None and result["action"] == "accept":
+        # Here and not in the tool: whoever filled the form in can still mend it, as the task still waits for it.
+        problems = Validator(schema, "the form").problems(result.get("content", {}))
+        if problems:
+            raise InvalidParams(f"params.inputResponses.{question.key}: " + "; ".join(problems))
 
 
 def _sentence(params: Mapping[str, Any]) -> str:

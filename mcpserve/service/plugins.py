@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import attrs
 
@@ -95,6 +95,12 @@ def report(settings: Settings, out: TextIO, parse: Callable[[str], object] = str
         print(f"listen    {endpoint}", file=out)
     for kind, catalog in catalogs.kinds():
         for item in catalog:
-            print(f"{kind:9} {item.name:24} {item.origin}", file=out)
+            print(f"{kind:9} {_shown(item):24} {item.origin}", file=out)
     print(f"Ready: {catalogs.counted()}.", file=out)
     return 0
+
+
+def _shown(item: Any) -> str:
+    """What it is listed by, and the name that `--only` and `--without` know it by, if that is another."""
+    name = item.definition.name
+    return item.name if name == item.name else f"{item.name} ({name})"

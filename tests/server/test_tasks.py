@@ -140,7 +140,22 @@ def taken(stream: Stream) -> None:
     streams.append(stream)
 
 
-TOOLS = [bake, fail_late, break_late, confirm, confirm_twice, later, plain, at_once, blocking, taken]
+@attrs.frozen
+class Choice:
+    """A form."""
+
+    keep: bool
+
+
+@tool(task="optional")
+async def choose(call: Call) -> str:
+    """Ask with a form."""
+    answer = await call.elicit("Keep it?", Choice)
+    assert answer.form is not None
+    return f"keep: {answer.form.keep}"
+
+
+TOOLS = [bake, fail_late, break_late, choose, confirm, confirm_twice, later, plain, at_once, blocking, taken]
 
 
 @pytest.fixture
@@ -485,6 +500,17 @@ def test_an_answer_of_another_shape(client: Client, wrong: Any) -> None:
     assert set(client.get(task_id)["inputRequests"]) == {"a", "b"}
     client.answer(task_id, a=AGREED, b=AGREED)
     assert client.status(task_id) == "completed"
+
+
+def test_a_form_that_is_not_filled_in_right(client: Client) -> None:
+    """It is refused with what is wrong in it, and the task still waits: it can be mended."""
+    task_id = client.begin("choose")
+    code, message = client.answer(task_id, **{"elicit-1": {"action": "accept", "content": {"keep": "x"}}}).error
+    assert code == -32602
+    assert "keep" in message
+    assert client.status(task_id) == "input_required"
+    client.answer(task_id, **{"elicit-1": {"action": "accept", "content": {"keep": True}}})
+    assert client.get(task_id)["result"]["content"][0]["text"] == "keep: True"
 
 
 @pytest.mark.parametrize("wrong", [None, 1, [], "x"])
