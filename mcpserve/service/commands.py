@@ -34,6 +34,10 @@ class StdioOptions(SettingOptions):
         "revisions. Ends at the end of input. What only concerns HTTP may stand in the configuration file."
     )
 
+    def getSynopsis(self) -> str:
+        """Only its own: Twisted would put that of all commands before it."""
+        return self.synopsis
+
     def report(self) -> int:
         """Say what would be served; nothing is listened on."""
         return report(attrs.evolve(self.settings, listen=()), sys.stdout)
