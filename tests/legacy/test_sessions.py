@@ -192,17 +192,25 @@ def test_ten_thousand_clients_that_say_much_about_themselves(held: str) -> None:
     tracemalloc.start()
     try:
         for _ in range(10_000):
-            much: Any = [[] for _ in range(2000)] if held == "lists" else "." * 6000
             with suppress(Refusal):
-                last = sessions.open(LATEST_LEGACY, {"name": "n", "version": "1"}, {"experimental": {"x": much}})
+                last = talkative(sessions, held)
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert 50 < len(sessions) < 1000
     assert taken < limit
     sessions.close(last)
-    sessions.open(LATEST_LEGACY, {"name": "n", "version": "1"}, {})
+    talkative(sessions, held)
+    with pytest.raises(Refusal) as refusal:
+        talkative(sessions, held)
+    assert refusal.value.status == 503
     sessions.close_all()
+
+
+def talkative(sessions: Sessions, held: str) -> Session:
+    """A session of a client that says much about itself."""
+    much: Any = [[] for _ in range(2000)] if held == "lists" else "." * 6000
+    return sessions.open(LATEST_LEGACY, {"name": "n", "version": "1"}, {"experimental": {"x": much}})
 
 
 # --- what they keep

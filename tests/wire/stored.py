@@ -47,6 +47,11 @@ class Disk:
         """How many rows there are in a table."""
         return int(next(self._file.read(f"SELECT count(*) FROM {table}"))[0])
 
+    @property
+    def pages(self) -> int:
+        """How large it is."""
+        return int(next(self._file.read("PRAGMA page_count"))[0])
+
     def content(self) -> dict[str, int]:
         """How many rows there are in each."""
         return {table: self.rows(table) for table in ("sessions", "streams", "events")}

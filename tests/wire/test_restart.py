@@ -512,6 +512,17 @@ def test_the_file_is_as_bounded_as_the_memory(tmp_path: Path, limits: dict[str, 
     assert "error" in reply(again)
 
 
+def test_the_file_becomes_small_again(lives: Lives) -> None:
+    """When what was in it is not needed any more, its space is given back."""
+    session = lives.session()
+    for id in range(20):
+        session.call("burst", {"number": 10, "size": 20_000}, token=1, id=id)
+        lives.server.turn()
+    assert lives.disk.pages > 900
+    lives.server.seconds(200)
+    assert lives.disk.pages < 100
+
+
 def test_memory_of_all_together(tmp_path: Path) -> None:
     """The bound for all counts in the file, and for what is read from it."""
     lives = Lives(tmp_path, burst, sessions=SessionLimits(memory=200_000))
