@@ -13,3 +13,12 @@ def test_an_answered_call_leaves_no_cycle() -> None:
     peer = server.connect()
     assert server.call("echo", {"text": "x"}, peer=peer).status == 200
     assert cycles_left_by(lambda: server.call("echo", {"text": "x"}, peer=peer)) == []
+
+
+def test_an_answered_call_of_a_session_leaves_no_cycle() -> None:
+    """The same before 2026-07-28, where a stream of the session stands between."""
+    server = Server(echo)
+    session = server.session()
+    peer = server.connect()
+    assert session.call("echo", {"text": "x"}, peer=peer).status == 200
+    assert cycles_left_by(lambda: session.call("echo", {"text": "x"}, peer=peer)) == []
