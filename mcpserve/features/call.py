@@ -1,4 +1,4 @@
-"""What a tool gets to work with while it runs: the call, or the response stream that it takes over.
+"""What a tool gets to work with while it runs; `stream` has what it gets when it takes the response over.
 
 A call owns its timers. When the call ends, for whatever reason, they stop in the same turn of the reactor, and nothing
 of it stays in `getDelayedCalls()`.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IConsumer, IDelayedCall, IProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from mcpserve.features import awaiting
 from mcpserve.features.asking import Asks, Question
@@ -457,161 +456,3 @@ def _number(value: float) -> float:
         raise ValueError("progress and total are finite numbers below 1e308")
     # bool is an int to Python; numbers of other libraries become ours.
     return value if type(value) is int and -_INTEGER <= value < _INTEGER else float(value)
-
-
-@implementer(IConsumer)
-class Stream(Call):
-    """A response that a tool takes over, as a Twisted producer takes over its consumer.
-
-    The tool returns None and goes on until it says `finish` or `fail`, or until the response closes. A push producer
-    may be registered: it is paused and resumed with the reader, and told to stop, once, when the response closes.
-    """
-
-    __slots__ = ("_producer", "_written")
-
-    def __init__(self, **facts: Any) -> None:
-        super().__init__(**facts)
-        self._producer: Any = None
-        self._written = 0
-
-    def finish(self, value: object = None) -> None:
-        """End with a value that a tool may return. Does nothing when the call has ended."""
-        if not self.closed:
-            self._outcome.finish(value)
-
-    def fail(self, error: BaseException) -> None:
-        """End with an error: the text of a `ToolError` reaches the model. Does nothing when the call has ended."""
-        if not self.closed:
-            self._outcome.fail(error)
-
-    def write(self, data: bytes | str) -> None:
-        """Say one piece of content: a progress message, numbered by its place."""
-        self._written += 1
-        self.progress(self._written, message=data if isinstance(data, str) else data.decode("utf-8", "replace"))
-
-    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        """Take a producer; see `IConsumer`.
-
-        Args:
-            producer: An IPushProducer when `streaming`, else an IPullProducer, which is asked once a turn while the
-                reader keeps up.
-
-        Raises:
-            RuntimeError: There is one already.
-        """
-        if self._producer is not None:
-            raise RuntimeError(f"{self._producer!r} is already registered")
-        if self.closed:
-            self._tell(producer.stopProducing)
-            return
-        self._producer = producer if streaming else _Pull(self, producer)
-        if self.paused:
-            self._guarded(self._producer.pauseProducing)
-        elif not streaming:
-            self._producer.resumeProducing()
-
-    def unregisterProducer(self) -> None:
-        """Let go of the producer, without a word to it."""
-        producer, self._producer = self._producer, None
-        if isinstance(producer, _Pull):
-            producer.pauseProducing()
-
-    def pause(self) -> None:
-        """See `Call.pause`."""
-        super().pause()
-        if self._producer is not None:
-            self._guarded(self._producer.pauseProducing)
-
-    def resume(self) -> None:
-        """See `Call.resume`."""
-        super().resume()
-        if self._producer is not None and not self.paused:
-            self._guarded(self._producer.resumeProducing)
-
-    def close(self) -> None:
-        """See `Call.close`; then the producer, if there is one, is told to stop."""
-        super().close()
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._tell(producer.stopProducing)
-
-
-class _Pull:
-    """A pull producer, made to look like a push producer: asked once in each turn of the reactor while not paused."""
-
-    def __init__(self, stream: Stream, producer: Any) -> None:
-        self._stream = stream
-        self._producer = producer
-        self._next: IDelayedCall | None = None
-
-    def resumeProducing(self) -> None:
-        # Not on the wheel: its granularity is much longer than a turn.
-        if self._next is None:
-            self._next = self._stream.clock.callLater(0, self._pull)
-
-    def pauseProducing(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    def stopProducing(self) -> None:
-        self.pauseProducing()
-        self._producer.stopProducing()
-
-    def _pull(self) -> None:
-        self._next = None
-        self._stream._guarded(self._producer.resumeProducing)
-        if not self._stream.paused and self._stream._producer is self:
-            self.resumeProducing()
-
-
-_READABLE = frozenset(
-    {"caller", "client_capabilities", "client_info", "clock", "closed", "meta", "paused", "protocol_version", "tool"}
-)
-
-
-class ThreadCall:
-    """The call as a blocking tool in a thread sees it: the same words, carried to the reactor's thread.
-
-    What can't be said, as a number that is not finite, makes the call fail.
-
-    Attributes:
-        cancelled: True when the result is no longer wanted; a long loop should look at it.
-    """
-
-    def __init__(self, call: Call, threads: Threads) -> None:
-        self._call = call
-        self._threads = threads
-        self.cancelled = False
-        call.on_cancel(self._cancel)
-
-    def progress(self, value: float, total: float | None = None, message: str | None = None) -> None:
-        """See `Call.progress`."""
-        self._say(self._call.progress, value, total, message)
-
-    def log(self, level: LogLevel, data: Any, logger: str | None = None) -> None:
-        """See `Call.log`."""
-        self._say(self._call.log, level, data, logger)
-
-    def on_cancel(self, f: Callable[[], object]) -> None:
-        """See `Call.on_cancel`; `f` is called in the reactor's thread."""
-        self._say(self._call.on_cancel, f)
-
-    def close_stream(self, retry_ms: int | None = None) -> None:
-        """See `Call.close_stream`."""
-        self._say(self._call.close_stream, retry_ms)
-
-    def sleep(self, seconds: float) -> NoReturn:
-        """Not for threads."""
-        raise RuntimeError("call.sleep is for async tools; in a thread use time.sleep and look at call.cancelled")
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _READABLE:
-            raise AttributeError(f"call.{name} is not for threads: it belongs to the reactor's thread")
-        return getattr(self._call, name)
-
-    def _say(self, f: Callable[..., object], *args: object) -> None:
-        self._threads.call_in_reactor(self._call._guarded, f, args)
-
-    def _cancel(self) -> None:
-        self.cancelled = True

@@ -14,7 +14,8 @@ import orjson
 
 from mcpserve.errors import PluginError
 from mcpserve.features.arguments import Signature
-from mcpserve.features.call import Call, Stream
+from mcpserve.features.call import Call
+from mcpserve.features.stream import Stream
 from mcpserve.protocol.types import Icon
 
 INJECTED: frozenset[type] = frozenset({Call, Stream})

@@ -13,7 +13,6 @@ import attrs
 
 from mcpserve.errors import PluginError
 from mcpserve.features.arguments import Signature, read_signature
-from mcpserve.features.call import Stream
 from mcpserve.features.declaring import (
     INJECTED,
     building,
@@ -25,6 +24,7 @@ from mcpserve.features.declaring import (
     needs_call,
     title_of,
 )
+from mcpserve.features.stream import Stream
 from mcpserve.features.validation import Validator
 from mcpserve.protocol import wire
 from mcpserve.protocol.mirroring import MirroredParameter, mirrored_parameters

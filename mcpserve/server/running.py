@@ -34,7 +34,9 @@ from twisted.python.failure import Failure
 from mcpserve.errors import InternalError, ProtocolError, ToolError
 from mcpserve.features import awaiting
 from mcpserve.features.asking import Question
-from mcpserve.features.call import Call, Caller, Cause, Runtime, Stream, ThreadCall
+from mcpserve.features.call import Call, Caller, Cause, Runtime
+from mcpserve.features.stream import Stream
+from mcpserve.features.thread_call import ThreadCall
 from mcpserve.features.timing import Timer
 from mcpserve.protocol.exchange import Carrier, Exchange
 from mcpserve.protocol.metadata import RequestMetadata

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from mcpserve import Call, Stream, ToolError, tool
-from mcpserve.features.call import ThreadCall
+from mcpserve.features.thread_call import ThreadCall
 from mcpserve.protocol.types import LOG_LEVELS
 from mcpserve.testing import Progress, ToolCall, ToolRunner
 from tests.held import hold
