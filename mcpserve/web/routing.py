@@ -21,11 +21,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from klein import Klein
 from klein.resource import KleinResource
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
+from twisted.web import http
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
@@ -92,6 +94,14 @@ def _refuse(instance: object, request: McpRequest, failure: Failure) -> None:
     request.refuse(response.status_code, problem.name + ".", kept)
 
 
+def _is_text(path: bytes) -> bool:
+    try:
+        unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 _KleinResource: Any = KleinResource  # its `render` has no type that a subclass could keep
 
 
@@ -124,7 +134,13 @@ class RoutedResource(_KleinResource):  # type: ignore[misc]
         endpoint = self._exact.get((request.method, request.path))
         if endpoint is None:
             other = self._others.get(request.path)
-            return self._render_with_klein(request, None) if other is None else other.render(request)
+            if other is not None:
+                return other.render(request)
+            if not _is_text(request.path):
+                # No route has such a path. Klein would write a traceback into the log for each request of a stranger.
+                request.refuse(http.NOT_FOUND, "Not Found.")
+                return NOT_DONE_YET
+            return self._render_with_klein(request, None)
         try:
             outcome: Any = self._klein.execute_endpoint(endpoint, request)
         except Exception:
