@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import UnionType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
+import attrs
 import orjson
 
 from mcpserve.errors import PluginError
@@ -18,6 +19,7 @@ from mcpserve.features.call import Call
 from mcpserve.features.stream import Stream
 from mcpserve.protocol.types import Icon
 
+Chosen = TypeVar("Chosen")
 INJECTED: frozenset[type] = frozenset({Call, Stream})
 
 # Spec: Tools, Tool Names: 1 to 128 characters of A-Z, a-z, 0-9, underscore, hyphen and dot. Prompts have no such rule;
@@ -49,6 +51,19 @@ def building(noun: str, name: object, origin: str) -> Iterator[None]:
         raise PluginError(f"{origin}: {noun} {name!r}: {error}") from error
     except Exception as error:
         raise PluginError(f"{origin}: {noun} {name!r}: {type(error).__name__}: {error}") from error
+
+
+def chosen_options(kind: type[Chosen], decorator: str, options: Mapping[str, Any]) -> Chosen:
+    """What an author chose in a decorator.
+
+    Raises:
+        TypeError: An option is none; the message lists those that there are.
+    """
+    known = [field.name for field in attrs.fields(cast(Any, kind))]
+    for name in options:
+        if name not in known:
+            raise TypeError(f"@{decorator} has no option {name!r}; it has: {', '.join(known)}")
+    return kind(**options)
 
 
 def function_name(function: Callable[..., Any]) -> str:

@@ -27,6 +27,7 @@ from mcpserve.features.declaring import (
     check_name,
     check_running,
     check_shown,
+    chosen_options,
     function_name,
     needs_call,
     title_of,
@@ -135,7 +136,7 @@ def prompt(function: Callable[..., Any] | None = None, /, **options: Any) -> Any
 
     Spec: Prompts, Data Types, Prompt.
     """
-    chosen = PromptOptions(**options)
+    chosen = chosen_options(PromptOptions, "prompt", options)
 
     def mark(f: F) -> F:
         setattr(f, PROMPT_MARK, chosen)

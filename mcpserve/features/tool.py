@@ -19,6 +19,7 @@ from mcpserve.features.declaring import (
     check_name,
     check_running,
     check_shown,
+    chosen_options,
     function_name,
     injection,
     needs_call,
@@ -154,7 +155,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Spec: Tools, Data Types, Tool.
     """
-    chosen = ToolOptions(**options)
+    chosen = chosen_options(ToolOptions, "tool", options)
 
     def mark(f: F) -> F:
         setattr(f, MARK, chosen)

@@ -126,7 +126,6 @@ class ResumableStream:
         if writer is None or not self._leavable:
             return
         wait = self._limits.retry_ms if retry_ms is None else retry_ms
-        writer.open()
         self.writer, self._opened = None, True
         # "it SHOULD send an SSE event with a standard retry field before closing the connection"
         leave = writer.close if writer.behind else writer.end

@@ -237,3 +237,9 @@ def test_titles() -> None:
 
         titles.append((name, build(tool(name=name)(f), "x").definition.title))
     assert titles == [("add", "Add"), ("get_CPU-load", "Get CPU load"), ("a.b__c", "A b c"), ("_x_", "X")]
+
+
+def test_an_option_that_there_is_not() -> None:
+    """A slip in the name of one is told with the names that there are."""
+    with pytest.raises(TypeError, match=r"@tool has no option 'tsak'; it has: .*task"):
+        tool(tsak="optional")  # type: ignore[call-overload]

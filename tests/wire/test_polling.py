@@ -168,6 +168,64 @@ def _closing_when_behind() -> object:
     return closing
 
 
+@tool
+async def hasty(call: Call) -> str:
+    """Say several things at once, and close the stream."""
+    call.progress(1, message="." * 600)
+    await call.sleep(1.0)
+    for value in (2, 3):
+        call.progress(value, message="." * 600)
+    if not call.paused:
+        await call.close_stream()
+        return "read"
+    return "not read"
+
+
+@tool
+async def patient(call: Call) -> str:
+    """Close the stream of whoever has not read for a second, and then wait until there is room for more."""
+    call.progress(1, message="." * 600)
+    await call.sleep(1.0)
+    for value in (2, 3):
+        call.progress(value, message="." * 600)
+    await call.sleep(1.0)
+    for value in (4, 5):
+        call.progress(value, message="." * 600)
+    await call.close_stream()
+    await call.sleep(1.0)
+    await call.progress(6)
+    return "said"
+
+
+def test_what_was_said_just_before() -> None:
+    """A reader that keeps up gets all of it before the connection is closed."""
+    server = KEPT.server(hasty)
+    session = server.session()
+    peer = session.call("hasty", token=1)
+    server.seconds(1)
+    server.turn()
+    assert peer.complete
+    assert values(peer) == [1, 2, 3]
+    again = session.get(cursor(peer))
+    server.turn()
+    assert text(again) == "read"
+
+
+def test_a_reader_that_is_behind_gets_the_rest_elsewhere() -> None:
+    """A message is sent on one connection only; and a tool that waits for this reader waits no longer."""
+    server = KEPT.server(patient)
+    session = server.session()
+    peer = session.call("patient", token=1)
+    server.turn()
+    peer.stall()
+    server.seconds(5)
+    again = session.get("1-3")
+    assert (values(again), text(again)) == ([4, 5, 6], "said")
+    peer.read_on()
+    assert peer.complete
+    assert values(peer) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("wrong", [-1, 1.5, "1", True])
 def test_what_is_no_time(wrong: object) -> None:
     """The author is told."""

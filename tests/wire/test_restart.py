@@ -475,6 +475,7 @@ def test_withdrawn_before_it_was_written(lives: Lives) -> None:
     reply(peer)
     assert slow.messages == []
     lives.server.seconds(40)
+    assert lives.server.sessions.room.used == 0
     assert lives.disk.content() == {"sessions": 1, "streams": 0, "events": 0}
 
 
@@ -521,6 +522,24 @@ def test_the_file_becomes_small_again(lives: Lives) -> None:
     assert lives.disk.pages > 900
     lives.server.seconds(200)
     assert lives.disk.pages < 100
+
+
+def test_what_has_become_too_old_is_not_forgotten_altogether(tmp_path: Path) -> None:
+    """Which number was the last is known after the restart as well: a client that has read it goes on from there."""
+    resume = ResumeLimits(events=EventLimits(age=8.0))
+    lives = Lives(tmp_path, sessions=SessionLimits(resume=resume))
+    session = lives.session()
+    stream = session.get()
+    lives.server.turn()
+    say(lives, session, "a")
+    say(lives, session, "b")
+    lives.server.seconds(30)
+    assert lives.server.sessions.room.used == 0
+    session = lives.killed(session)
+    again = session.get(cursor(stream))
+    say(lives, session, "c")
+    assert said(again) == ["c"]
+    assert cursor(again) == "1-3"
 
 
 def test_memory_of_all_together(tmp_path: Path) -> None:
