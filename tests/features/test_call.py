@@ -455,6 +455,18 @@ def test_the_call_of_a_thread() -> None:
     assert len(call.logs) == 1
 
 
+def test_a_thread_may_close_its_stream() -> None:
+    """As any other call."""
+
+    @tool(thread=True)
+    def block(call: Call) -> str:
+        """Work."""
+        call.close_stream(700)
+        return "done"
+
+    assert ToolRunner(block).call("block", revision="2025-11-25").sent_away == [700]
+
+
 def test_what_a_thread_can_not_say_fails_its_call() -> None:
     """It is found out in the reactor's thread, where there is nobody else to tell."""
 

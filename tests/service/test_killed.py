@@ -91,9 +91,9 @@ class Client:
     port: int
     session: str = ""
 
-    def begin(self) -> None:
+    def begin(self, version: str = "2025-11-25") -> None:
         """Shake hands."""
-        info = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        info = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
         answer = self.post("initialize", info).rest()
         match = re.search(r"mcp-session-id: (\S+)", answer, re.IGNORECASE)
         assert match is not None, answer
@@ -220,7 +220,7 @@ def test_a_server_that_is_killed(start: Callable[..., Server], folder: Path) -> 
     assert "Traceback" not in first.said + second.said
 
 
-def test_an_orderly_end(start: Callable[..., Server]) -> None:
+def test_an_orderly_end(start: Callable[..., Server], folder: Path) -> None:
     """Clients are sent away, calls end meanwhile, and the next process has their results."""
     first = start("--drain", "20")
     client = Client(first.port)
@@ -232,11 +232,25 @@ def test_an_orderly_end(start: Callable[..., Server]) -> None:
     assert "all done" not in text
     assert text.endswith("0\r\n\r\n")
     assert first.process.wait(DEADLINE) == 0, "it ended by itself when the call had ended"
+    assert sorted(path.name for path in folder.glob("store*")) == ["store.db"], "all is in the one file"
 
     client.port = start().port
     text = client.resume(stream.last)
     assert "step 10" in text
     assert text.count("all done") == 1
+
+
+def test_older_clients_at_an_orderly_end(start: Callable[..., Server]) -> None:
+    """They can't be sent away before the reply: they get it, be it that the server stops."""
+    server = start("--drain", "0.2")
+    client = Client(server.port)
+    client.begin("2025-06-18")
+    stream = client.call(1000, id="mine")
+    server.process.send_signal(signal.SIGTERM)
+    text = stream.rest()
+    assert '"id":"mine"' in text
+    assert "shutting down" in text
+    assert server.process.wait(DEADLINE) == 0
 
 
 def refused(folder: Path, *options: str) -> str:
