@@ -16,7 +16,7 @@ from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.stores.events import EventLimits
 from mcpserve.stores.writing import State, WriteLimits
 from tests.wire.http import Peer
-from tests.wire.server import LEGACY, Limits, Server, Session
+from tests.wire.server import LEGACY, Limits, Server, Session, request
 from tests.wire.stored import Disk
 from tests.wire.tools import Witness, burst, chatty, polled, silent, steps
 
@@ -183,10 +183,12 @@ def test_as_many_sessions_as_there_may_be(tmp_path: Path) -> None:
     assert [Session(server, s.id, s.version).ask("ping").status for s in sessions].count(200) == 3
 
 
-def test_the_log_level(lives: Lives) -> None:
+@pytest.mark.parametrize("batch", [False, True])
+def test_the_log_level(lives: Lives, batch: bool) -> None:
     """What the client has set counts on."""
-    session = lives.session()
-    session.ask("logging/setLevel", {"level": "error"})
+    session = lives.session("2025-03-26" if batch else "2025-11-25")
+    message = request("logging/setLevel", {"level": "error"})
+    assert session.post([message] if batch else message).status == 200
     lives.server.turn()
     session = lives.killed(session)
     peer = session.call("chatty")
