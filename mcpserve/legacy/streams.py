@@ -28,7 +28,7 @@ class ResumeLimits:
     """How long and how much is kept for a client that lost its connection.
 
     Args:
-        grace: Seconds that a stream waits for its client.
+        grace: Seconds that a stream waits for its client; with 0 it does not, and its call is cancelled at once.
         retry_ms: Milliseconds that a client is asked to wait before it reconnects.
         events: How much of a stream is kept.
     """
@@ -149,7 +149,7 @@ class ResumableStream:
         resumable, self.writer = self._resumable, None
         if self.finished:
             return
-        if resumable:
+        if resumable and self._limits.grace > 0:
             self._opened = True
             self.resume()
             self._wait()

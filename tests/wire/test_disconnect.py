@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from mcpserve import Call, Stream, tool
+from mcpserve.legacy.session import SessionLimits
+from mcpserve.legacy.streams import ResumeLimits
 from tests.wire.http import Peer
-from tests.wire.server import LATEST_LEGACY, LEGACY, Server
+from tests.wire.server import LATEST_LEGACY, LEGACY, Limits, Server
 from tests.wire.tools import Witness, echo
 
 JSON_ONLY = {"Accept": "application/json"}
@@ -189,6 +191,18 @@ def test_legacy_resumable(server: Server, witness: Witness, version: str) -> Non
     session.delete()
     assert server.leftovers() == []
     seconds_pass_in_silence(server, peer)
+
+
+def test_legacy_without_grace(witness: Witness) -> None:
+    """An operator who wants no waiting has the call cancelled in the same turn, as in 2026-07-28."""
+    limits = Limits(sessions=SessionLimits(resume=ResumeLimits(grace=0)))
+    session = Server(echo, *witness.tools(), limits=limits).session()
+    peer = session.call("take", token=1)
+    session.server.seconds(3)
+    peer.drop()
+    assert sorted(witness.told) == ["on_cancel", "stop"]
+    session.delete()
+    assert session.server.leftovers() == []
 
 
 def test_legacy_lost_again(server: Server, witness: Witness) -> None:
