@@ -7,6 +7,16 @@
     ├── ConfigurationError              an option or a configuration file that is wrong
     ├── StoreError                      a store that can't be opened or written
     ├── StartError                      the process can't start; also a SystemExit
+    ├── ClientError                     what our client was asked to do did not come about
+    │   ├── Unreachable                 there is no connection: refused, no such host, no TLS, no such command
+    │   ├── DeadlinePassed              a deadline passed; says which
+    │   ├── AnswerLost                  the answer broke off before its result came
+    │   ├── AnswerTooLarge              more bytes came than a limit allows
+    │   ├── BadAnswer                   what came is not MCP
+    │   ├── Refused                     the server refused with an HTTP status that no other class stands for
+    │   │   └── Unauthorized            401 or 403: credentials are missing, wrong or too weak
+    │   ├── RemoteError                 a JSON-RPC error: code, message, data
+    │   └── ClientClosed                the client was closed, or not yet opened
     └── ProtocolError                   an answer in JSON-RPC terms: code, HTTP status, data
         ├── ParseError                  -32700
         ├── InvalidRequest              -32600
@@ -122,6 +132,92 @@ class StartError(McpserveError, SystemExit):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.code = f"mcpserve: {message}"
+
+
+class ClientError(McpserveError):
+    """What our client was asked to do did not come about.
+
+    Args:
+        message: A sentence that names the server and what was wrong; nothing secret.
+    """
+
+
+class Unreachable(ClientError):
+    """There is no connection: it was refused, the host is unknown, TLS failed, or the command of a child is missing."""
+
+
+class DeadlinePassed(ClientError):
+    """A deadline passed; what was asked has been cancelled on the server where that is possible.
+
+    Args:
+        message: A sentence that names the deadline and its length.
+        which: "connect", "head" (of the answer), "idle" (between two events) or "total".
+    """
+
+    def __init__(self, message: str, which: str) -> None:
+        super().__init__(message)
+        self.which = which
+
+
+class AnswerLost(ClientError):
+    """The answer broke off before its result came, and could not be resumed. Nobody knows whether the work was done."""
+
+
+class AnswerTooLarge(ClientError):
+    """More bytes came than a limit allows: in a body, in one event, or waiting for a consumer that is slow."""
+
+
+class BadAnswer(ClientError):
+    """What came is not MCP: no JSON, no JSON-RPC, another shape than the specification gives it."""
+
+
+class Refused(ClientError):
+    """The server refused with an HTTP status that no other class stands for.
+
+    Args:
+        message: A sentence with the status and what the server said.
+        status: The HTTP status.
+        retry_after: Seconds after which the server wants to be asked again, if it said so.
+    """
+
+    def __init__(self, message: str, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Unauthorized(Refused):
+    """401 or 403: credentials are missing, wrong or too weak.
+
+    Args:
+        message: A sentence with the status and what the server said.
+        status: 401 or 403.
+        challenges: The values of `WWW-Authenticate`, as they came.
+    """
+
+    def __init__(self, message: str, status: int, challenges: Sequence[str] = ()) -> None:
+        super().__init__(message, status)
+        self.challenges = tuple(challenges)
+
+
+class RemoteError(ClientError):
+    """The server answered with a JSON-RPC error.
+
+    Args:
+        code: Its code.
+        message: Its message.
+        data: Its data; None if there is none.
+    """
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+class ClientClosed(ClientError):
+    """The client was closed, or not yet opened."""
 
 
 class ProtocolError(McpserveError):

@@ -1,0 +1,1 @@
+"""The streaming client: point it at any MCP server, of any revision."""
