@@ -7,13 +7,14 @@ a `Stream` where the work takes time, raise `ToolError` where the model should k
 from mcpserve.errors import AskError, McpserveError, NotFound, PluginError, ToolError, Undeclared, UrlRequired
 from mcpserve.features import publish
 from mcpserve.features.asking import Answer, Elicit, ElicitUrl, ListRoots, Sample
-from mcpserve.features.call import Call, Caller
+from mcpserve.features.call import Call
 from mcpserve.features.directory import Directory
 from mcpserve.features.prompt import prompt
 from mcpserve.features.resource import resource
 from mcpserve.features.schema import Arg
 from mcpserve.features.stream import Stream
 from mcpserve.features.tool import tool
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.inputs import Root, Sampled, SamplingMessage, ToolOutcome, ToolUse
 from mcpserve.protocol.types import (
     Annotations,

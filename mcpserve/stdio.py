@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpserve.errors import InternalError, InvalidRequest, MalformedMetadata, ProtocolError, UnsupportedVersion
-from mcpserve.features.call import Caller
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import jsonrpc, metadata
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request
 from mcpserve.protocol.lines import LineReader

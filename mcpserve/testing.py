@@ -24,11 +24,12 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from mcpserve.features import publish
-from mcpserve.features.call import Caller, Cause, Runtime
+from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.directory import Directory
 from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
 from mcpserve.interview import CAN_BE_ASKED, NO_ANSWERS, Answering, Interview, result_of
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import reading
 from mcpserve.protocol.exchange import Exchange, State
 from mcpserve.protocol.inputs import InputRequest

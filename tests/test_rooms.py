@@ -33,6 +33,7 @@ from mcpserve.service.offer import Offer
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
 from mcpserve.stdio import LineLimits, LineProtocol
+from mcpserve.web.admission import Admission
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import Turns
 from mcpserve.web.routing import RoutedResource
@@ -59,7 +60,7 @@ echoed, refused = map(json.loads, pipe.value().splitlines())
 assert echoed["result"]["content"][0]["text"] == "modern"
 assert refused["error"]["code"] == -32022
 
-endpoint = Endpoint(dispatcher, Origins(), Turns(clock))
+endpoint = Endpoint(dispatcher, Admission(Origins()), Turns(clock))
 site = McpSite(RoutedResource(endpoint.app), clock=clock, refusal=site_refusal)
 for body, headers, words in (
     (call, b"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n", b'"text":"modern"'),

@@ -22,6 +22,7 @@ from mcpserve.features.awaiting import READY
 from mcpserve.features.seals import Seals
 from mcpserve.features.threads import Threads
 from mcpserve.features.timing import Repeating, Timer, TimingWheel
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
@@ -40,13 +41,6 @@ class Cause(enum.Enum):
     OVERRUN = "the client reads too slowly"
     EXPIRED = "the task's time to live is over"
     ASKED = "the client was asked for more, and will call again"
-
-
-@attrs.frozen(kw_only=True)
-class Caller:
-    """Who is calling. `name` is None for somebody who was not asked to say so."""
-
-    name: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from mcpserve.errors import InvalidRequest, ProtocolError, Refusal
-from mcpserve.features.call import Caller
 from mcpserve.legacy.batches import MOST_ELEMENTS, BatchReply
 from mcpserve.legacy.handshake import Handshake, agree, metadata_of
 from mcpserve.legacy.requests import AskingCarrier
 from mcpserve.legacy.session import Session
 from mcpserve.legacy.sessions import Sessions
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request, Response

@@ -12,7 +12,7 @@ import attrs
 import orjson
 
 from mcpserve.errors import InvalidParams, MalformedMetadata, MethodNotFound, ProtocolError
-from mcpserve.features.call import Caller
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import metadata
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Request

@@ -23,21 +23,20 @@ from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException
 
 from mcpserve.errors import InternalError, ProtocolError, Refusal
-from mcpserve.features.call import Caller
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.talk import Talk
-from mcpserve.policy.origins import Origins
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import jsonrpc, sse
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.server.conversation import Conversation, Voice
+from mcpserve.web.admission import Admission
 from mcpserve.web.endpoint import answer_error
-from mcpserve.web.facts import check_content_type, joined, read_facts
+from mcpserve.web.facts import check_content_type, read_facts
 from mcpserve.web.request import McpRequest
 from mcpserve.web.response import ResponseWriter, Turns
 from mcpserve.web.routing import RoutedResource
 
 STREAM, MESSAGES = "/sse", "/messages"
-_CALLER = Caller()
 _ACCEPTED = ((b"Content-Type", b"text/plain; charset=utf-8"),)
 _log = Logger()
 
@@ -60,16 +59,20 @@ class SseSession:
 
     Args:
         writer: The stream.
+        caller: Whose it is.
         handshake: Answers what only these revisions have.
         on_end: Called once, when the stream is gone.
     """
 
-    def __init__(self, writer: ResponseWriter, handshake: Handshake, on_end: Callable[[], object]) -> None:
+    def __init__(
+        self, writer: ResponseWriter, caller: Caller, handshake: Handshake, on_end: Callable[[], object]
+    ) -> None:
+        self.caller = caller
         self.ending: IDelayedCall | None = None
         self._writer = writer
         self._on_end = on_end
         self._conversation = Conversation(self)
-        self._talk = Talk(handshake, self._conversation, _CALLER)
+        self._talk = Talk(handshake, self._conversation, caller)
         writer.listener = self
 
     def take(self, body: bytes) -> None:
@@ -145,14 +148,14 @@ class HttpSse:
 
     Args:
         handshake: Answers what only these revisions have.
-        origins: Who is let in by Host and Origin. Spec: "Servers MUST validate the Origin header on all incoming
-            connections to prevent DNS rebinding attacks".
+        admission: Who is let in. Spec: "Servers MUST validate the Origin header on all incoming connections to prevent
+            DNS rebinding attacks".
         turns: Shared by all responses.
         limits: How many may be connected, and for how long.
     """
 
     handshake: Handshake
-    origins: Origins
+    admission: Admission
     turns: Turns
     limits: HttpSseLimits = HttpSseLimits()
     _sessions: dict[str, SseSession] = attrs.field(factory=dict, init=False)
@@ -163,12 +166,14 @@ class HttpSse:
     @app.route(STREAM, methods=["GET"], strict_slashes=True)
     def stream(self, request: McpRequest) -> Any:
         """Open a stream."""
-        return self._guarded(request, self._open)
+        self.admission.pass_on(request, self._open, answer_error)
+        return NOT_DONE_YET
 
     @app.route(MESSAGES, methods=["POST"], strict_slashes=True)
     def message(self, request: McpRequest) -> Any:
         """Take a message."""
-        return self._guarded(request, self._take)
+        self.admission.pass_on(request, self._take, answer_error)
+        return NOT_DONE_YET
 
     @app.handle_errors(HTTPException)  # type: ignore[arg-type]
     def refused(self, request: McpRequest, failure: Failure) -> Any:
@@ -199,15 +204,7 @@ class HttpSse:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def _guarded(self, request: McpRequest, what: Callable[[McpRequest], None]) -> Any:
-        try:
-            self.origins.check(request.header(b"host"), joined(request, b"origin"))
-            what(request)
-        except ProtocolError as error:
-            answer_error(request, error, getattr(error, "request_id", None))
-        return NOT_DONE_YET
-
-    def _open(self, request: McpRequest) -> None:
+    def _open(self, request: McpRequest, caller: Caller) -> None:
         if request.method == b"HEAD":
             # Klein takes it for a GET whose body nobody wants
             raise Refusal(405, "Only GET is allowed here", {"Allow": "GET"})
@@ -218,18 +215,18 @@ class HttpSse:
             raise Refusal(503, "This server has too many streams; try again later", {"Retry-After": "60"})
         session_id = secrets.token_urlsafe(24)
         writer = ResponseWriter(request, facts.accept, self.turns)
-        session = SseSession(writer, self.handshake, lambda: self._sessions.pop(session_id, None))
+        session = SseSession(writer, caller, self.handshake, lambda: self._sessions.pop(session_id, None))
         self._sessions[session_id] = session
         session.ending = self.turns.clock.callLater(self.limits.lifetime, session.close)
         # "the server MUST send an endpoint event containing a URI for the client to use for sending messages"
         writer.open(sse.named_event("endpoint", f"{MESSAGES}?sessionId={session_id}".encode("ascii")))
         writer.until_replied()
 
-    def _take(self, request: McpRequest) -> None:
+    def _take(self, request: McpRequest, caller: Caller) -> None:
         check_content_type(request)
         session_id = (request.args or {}).get(b"sessionId", [b""])[0].decode("latin-1")
         session = self._sessions.get(session_id)
-        if session is None:
+        if session is None or session.caller.name != caller.name:
             raise Refusal(404, f"This session is unknown or its stream has ended; open another with GET {STREAM}")
         session.take(request.body)
         request.answer(202, _ACCEPTED, b"Accepted")

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from mcpserve.errors import InvalidRequest, ProtocolError
-from mcpserve.features.call import Caller
 from mcpserve.legacy.batches import MOST_ELEMENTS
 from mcpserve.legacy.handshake import Agreement, Handshake, agree, metadata_of
 from mcpserve.legacy.requests import AskingCarrier, Requests
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request

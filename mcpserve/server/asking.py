@@ -36,9 +36,10 @@ from mcpserve.errors import (
 )
 from mcpserve.features import awaiting
 from mcpserve.features.asking import ElicitUrl, Question
-from mcpserve.features.call import Caller, Runtime
+from mcpserve.features.call import Runtime
 from mcpserve.features.plain import plain
 from mcpserve.features.seals import BrokenSeal, Seals
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.inputs import InputRequest, undeclared
 from mcpserve.protocol.jsonrpc import Request, Response

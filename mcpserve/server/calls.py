@@ -9,7 +9,8 @@ import attrs
 
 from mcpserve.errors import ProtocolError, ToolError
 from mcpserve.features.awaiting import abandon, is_awaitable
-from mcpserve.features.call import Caller, Cause, Runtime
+from mcpserve.features.call import Cause, Runtime
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.server.asking import brought

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import attrs
 
 from mcpserve.errors import InternalError, InvalidParams, ToolError
-from mcpserve.features.call import Caller
 from mcpserve.features.completion import Completer, to_completion
 from mcpserve.features.prompt import Prompt
 from mcpserve.features.resource import Resource
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import offers, wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata

@@ -14,7 +14,7 @@ import attrs
 from twisted.logger import Logger
 
 from mcpserve.errors import InternalError, InvalidParams, MethodNotFound, ProtocolError
-from mcpserve.features.call import Caller
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.headers import check_name

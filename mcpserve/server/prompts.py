@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import attrs
 
 from mcpserve.errors import InternalError, InvalidParams, ToolError
-from mcpserve.features.call import Caller
 from mcpserve.features.catalog import Catalog
 from mcpserve.features.prompt import Prompt, to_messages
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import offers, wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata

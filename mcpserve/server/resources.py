@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import attrs
 
 from mcpserve.errors import InternalError, NotFound, ToolError, UnknownResource
-from mcpserve.features.call import Caller
 from mcpserve.features.catalog import Catalog, Library
 from mcpserve.features.directory import File
 from mcpserve.features.resource import Resource, to_contents
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import offers, wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata

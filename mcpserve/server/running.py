@@ -34,10 +34,11 @@ from twisted.python.failure import Failure
 from mcpserve.errors import InternalError, ProtocolError, ToolError
 from mcpserve.features import awaiting
 from mcpserve.features.asking import Question
-from mcpserve.features.call import Call, Caller, Cause, Runtime
+from mcpserve.features.call import Call, Cause, Runtime
 from mcpserve.features.stream import Stream
 from mcpserve.features.thread_call import ThreadCall
 from mcpserve.features.timing import Timer
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.exchange import Carrier, Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.wire import Envelope

@@ -19,7 +19,7 @@ import orjson
 from twisted.logger import Logger
 
 from mcpserve.errors import Refusal
-from mcpserve.features.call import Caller
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import SUBSCRIPTION_ID, RequestMetadata

@@ -30,8 +30,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpserve.errors import InternalError, InvalidParams, ToolError
-from mcpserve.features.call import Caller, Cause, Runtime
+from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.tool import Tool
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import tasks, wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata

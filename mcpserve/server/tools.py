@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import attrs
 
 from mcpserve.errors import InvalidParams, ToolError
-from mcpserve.features.call import Caller
 from mcpserve.features.catalog import Catalog
 from mcpserve.features.results import to_result
 from mcpserve.features.tool import Tool
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata

@@ -28,6 +28,7 @@ from mcpserve.service.settings import Settings
 from mcpserve.service.signals import on_stop
 from mcpserve.service.storage import MEMORY, storage
 from mcpserve.stores.events import EventLimits
+from mcpserve.web.admission import Admission
 from mcpserve.web.endpoint import Endpoint, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
@@ -62,10 +63,10 @@ class Daemon(Service):
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings), self._storage.sessions)
         self._legacy = legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
-        let_in = origins(settings)
-        endpoint = Endpoint(self.offer.dispatcher, let_in, turns, legacy)
+        admission = Admission(origins(settings))
+        endpoint = Endpoint(self.offer.dispatcher, admission, turns, legacy)
         handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
-        self.http_sse = HttpSse(handshake, let_in, turns, http_sse_limits(settings))
+        self.http_sse = HttpSse(handshake, admission, turns, http_sse_limits(settings))
         resource = RoutedResource(endpoint.app, others=self.http_sse.places() if settings.http_sse else {})
         self.site = McpSite(resource, clock=reactor, limits=http_limits(settings), refusal=site_refusal)
         self.site.noisy = False

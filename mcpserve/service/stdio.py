@@ -33,10 +33,10 @@ from twisted.logger import (
 )
 
 from mcpserve.errors import StartError
-from mcpserve.features.call import Caller
 from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.talk import Talk
+from mcpserve.policy.callers import Caller
 from mcpserve.server.conversation import Conversation
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings

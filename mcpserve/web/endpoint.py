@@ -19,6 +19,7 @@ Spec: 2026-07-28, Streamable HTTP; Versioning, Backward Compatibility.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
@@ -29,20 +30,19 @@ from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from mcpserve.errors import InternalError, InvalidRequest, ProtocolError, Refusal, UnsupportedVersion
-from mcpserve.features.call import Caller
-from mcpserve.policy.origins import Origins
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import jsonrpc, metadata
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.headers import check_method, check_version
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request, Response
 from mcpserve.protocol.revisions import LEGACY, MODERN
 from mcpserve.server.dispatch import Dispatcher
-from mcpserve.web.facts import Facts, check_accept, check_content_type, check_single, joined, read_facts
+from mcpserve.web.admission import Admission
+from mcpserve.web.facts import Facts, check_accept, check_content_type, check_single, read_facts
 from mcpserve.web.request import McpRequest
 from mcpserve.web.response import JSON_HEADERS, ResponseWriter, Turns
 
 PATH = "/mcp"
-_ANONYMOUS = Caller()
 _log = Logger()
 
 
@@ -68,13 +68,13 @@ class Endpoint:
 
     Args:
         dispatcher: What the methods do.
-        origins: Who is let in by Host and Origin.
+        admission: Who is let in.
         turns: Shared by all responses.
         legacy: The revisions with a handshake, if they are served.
     """
 
     dispatcher: Dispatcher
-    origins: Origins
+    admission: Admission
     turns: Turns
     legacy: LegacyFace | None = None
 
@@ -86,27 +86,22 @@ class Endpoint:
     @app.route(PATH + "/", methods=["POST"])
     def post(self, request: McpRequest) -> Any:
         """Take a message."""
-        try:
-            self.origins.check(request.header(b"host"), joined(request, b"origin"))
-            check_content_type(request)
-            facts = read_facts(request)
-            check_accept(facts.accept)
-            self._take(request, facts, jsonrpc.parse(request.body))
-        except ProtocolError as error:
-            answer_error(request, error, getattr(error, "request_id", None))
+        self.admission.pass_on(request, self._post, answer_error)
         return NOT_DONE_YET
 
     @app.route(PATH, methods=["GET"], strict_slashes=True)
     @app.route(PATH + "/", methods=["GET"])
     def get(self, request: McpRequest) -> Any:
         """Open a legacy stream."""
-        return self._sessional(request, "get")
+        self.admission.pass_on(request, partial(self._sessional, "get"), answer_error)
+        return NOT_DONE_YET
 
     @app.route(PATH, methods=["DELETE"], strict_slashes=True)
     @app.route(PATH + "/", methods=["DELETE"])
     def delete(self, request: McpRequest) -> Any:
         """End a legacy session."""
-        return self._sessional(request, "delete")
+        self.admission.pass_on(request, partial(self._sessional, "delete"), answer_error)
+        return NOT_DONE_YET
 
     @app.handle_errors(HTTPException)  # type: ignore[arg-type]
     def refused(self, request: McpRequest, failure: Failure) -> Any:
@@ -126,36 +121,42 @@ class Endpoint:
         answer_error(request, error)
         return NOT_DONE_YET
 
-    def _take(self, request: McpRequest, facts: Facts, message: Message | Batch) -> None:
+    def _post(self, request: McpRequest, caller: Caller) -> None:
+        check_content_type(request)
+        facts = read_facts(request)
+        check_accept(facts.accept)
+        self._take(request, facts, caller, jsonrpc.parse(request.body))
+
+    def _take(self, request: McpRequest, facts: Facts, caller: Caller, message: Message | Batch) -> None:
         version = facts.protocol_version
         if isinstance(message, Request):
-            self._take_request(request, facts, message)
+            self._take_request(request, facts, caller, message)
             return
         check_single(facts)
         if isinstance(message, Batch):
-            self._take_batch(request, facts, message)
+            self._take_batch(request, facts, caller, message)
         elif isinstance(message, Notification) and (version in MODERN or metadata.claims_revision(message.params)):
             self._take_notification(request, message)
         elif isinstance(message, Response) and version in MODERN:
             raise InvalidRequest("A client sends no responses in this revision", request_id=None)
         else:
             check_legacy_version(version)
-            self._legacy().message(request, facts, _ANONYMOUS, message)
+            self._legacy().message(request, facts, caller, message)
 
-    def _take_request(self, request: McpRequest, facts: Facts, message: Request) -> None:
+    def _take_request(self, request: McpRequest, facts: Facts, caller: Caller, message: Request) -> None:
         version = facts.protocol_version
         try:
             check_single(facts)
             if version in MODERN or metadata.claims_revision(message.params):
-                self._answer_modern(request, facts, message)
+                self._answer_modern(request, facts, caller, message)
                 return
             if message.method != "initialize":
                 check_legacy_version(version)
-            self._legacy().message(request, facts, _ANONYMOUS, message)
+            self._legacy().message(request, facts, caller, message)
         except ProtocolError as error:
             answer_error(request, error, None if isinstance(error, Refusal) else message.id)
 
-    def _answer_modern(self, request: McpRequest, facts: Facts, message: Request) -> None:
+    def _answer_modern(self, request: McpRequest, facts: Facts, caller: Caller, message: Request) -> None:
         version = metadata.claimed_revision(message.params)
         check_version(facts.protocol_version, version)
         revision = metadata.modern_revision(version)
@@ -166,7 +167,7 @@ class Endpoint:
         writer = ResponseWriter(request, facts.accept, self.turns)
         exchange = Exchange(message, revision, writer)
         writer.listener = exchange
-        self.dispatcher.dispatch(exchange, known, _ANONYMOUS)
+        self.dispatcher.dispatch(exchange, known, caller)
         writer.until_replied()
 
     def _take_notification(self, request: McpRequest, message: Notification) -> None:
@@ -179,29 +180,24 @@ class Endpoint:
             metadata.modern_revision(metadata.claimed_revision(message.params))
         request.answer(202, (), b"")
 
-    def _take_batch(self, request: McpRequest, facts: Facts, batch: Batch) -> None:
+    def _take_batch(self, request: McpRequest, facts: Facts, caller: Caller, batch: Batch) -> None:
         if not batch.items:
             raise InvalidRequest("An empty batch holds no message")
         if facts.protocol_version in MODERN or any(map(_claims, batch.items)):
             raise InvalidRequest("Batches are not part of this protocol revision; send one message a POST")
         check_legacy_version(facts.protocol_version)
-        self._legacy().batch(request, facts, _ANONYMOUS, batch)
+        self._legacy().batch(request, facts, caller, batch)
 
-    def _sessional(self, request: McpRequest, what: str) -> Any:
-        try:
-            if request.method == b"HEAD":
-                # Klein takes HEAD for a GET whose body nobody wants; a GET here opens a stream and replaces another
-                raise Refusal(405, "The endpoint has no HEAD", {"Allow": self._methods})
-            self.origins.check(request.header(b"host"), joined(request, b"origin"))
-            facts = read_facts(request)
-            check_single(facts)
-            if self.legacy is None or (facts.protocol_version in MODERN and facts.session_id is None):
-                raise Refusal(405, "Only POST is allowed here in this protocol revision", {"Allow": "POST"})
-            check_legacy_version(facts.protocol_version)
-            getattr(self.legacy, what)(request, facts, _ANONYMOUS)
-        except ProtocolError as error:
-            answer_error(request, error)
-        return NOT_DONE_YET
+    def _sessional(self, what: str, request: McpRequest, caller: Caller) -> None:
+        if request.method == b"HEAD":
+            # Klein takes HEAD for a GET whose body nobody wants; a GET here opens a stream and replaces another
+            raise Refusal(405, "The endpoint has no HEAD", {"Allow": self._methods})
+        facts = read_facts(request)
+        check_single(facts)
+        if self.legacy is None or (facts.protocol_version in MODERN and facts.session_id is None):
+            raise Refusal(405, "Only POST is allowed here in this protocol revision", {"Allow": "POST"})
+        check_legacy_version(facts.protocol_version)
+        getattr(self.legacy, what)(request, facts, caller)
 
     @property
     def _methods(self) -> str:
@@ -225,7 +221,15 @@ def check_legacy_version(version: str | None) -> None:
 
 
 def answer_error(request: McpRequest, error: ProtocolError, request_id: int | str | None = None) -> None:
-    """Answer with an error before there is an exchange. The one place where refusals take their form."""
+    """Answer with an error before there is an exchange. The one place where refusals take their form.
+
+    Args:
+        request: What is answered.
+        error: What is wrong.
+        request_id: The id of its message; by default what the error knows of it.
+    """
+    if request_id is None and isinstance(error, InvalidRequest):
+        request_id = error.request_id
     extra: Mapping[str, str] = error.headers if isinstance(error, Refusal) else {}
     headers: Sequence[tuple[bytes, bytes]] = [(n.encode("ascii"), v.encode("ascii")) for n, v in extra.items()]
     request.answer(error.status, (*JSON_HEADERS, *headers), jsonrpc.encode_error(request_id, error))

@@ -8,9 +8,10 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from mcpserve.features.call import Caller, Cause, Runtime
+from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import V2026_07_28, Revision

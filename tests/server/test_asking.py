@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpserve import Call, Stream, tool
-from mcpserve.features.call import Caller
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.metadata import RequestMetadata

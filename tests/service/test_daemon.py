@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, globalLogPublisher
 
 from mcpserve.errors import Refusal, StartError
-from mcpserve.features.call import Caller
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import V2026_07_28
 from mcpserve.service.daemon import Daemon, http_limits, origins, session_limits

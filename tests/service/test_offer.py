@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from mcpserve import publish
-from mcpserve.features.call import Caller
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.metadata import RequestMetadata

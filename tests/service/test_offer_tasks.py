@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from mcpserve import Call, tool
-from mcpserve.features.call import Caller
 from mcpserve.features.discovery import collect
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import V2026_07_28
 from mcpserve.protocol.tasks import EXTENSION

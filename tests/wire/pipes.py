@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from mcpserve.features.call import Caller
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.talk import Talk
+from mcpserve.policy.callers import Caller
 from mcpserve.stdio import LineLimits, LineProtocol
 from tests.wire.server import CAPABILITIES, CLIENT, INFO, MODERN, NOTHING, VERSION, Server, call_params, request
 

@@ -31,6 +31,7 @@ from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.stores.sessions import Journal
+from mcpserve.web.admission import Admission
 from mcpserve.web.endpoint import Endpoint, LegacyFace, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
@@ -133,9 +134,9 @@ class Server:
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions, journal(self.clock))
         face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions) if legacy else None
-        origins = origins or Origins()
-        endpoint = Endpoint(dispatcher, origins, self.turns, face and wrap(face))
-        self.http_sse = HttpSse(Handshake(dispatcher, self.subscriptions), origins, self.turns, limits.http_sse)
+        self.admission = Admission(origins or Origins())
+        endpoint = Endpoint(dispatcher, self.admission, self.turns, face and wrap(face))
+        self.http_sse = HttpSse(Handshake(dispatcher, self.subscriptions), self.admission, self.turns, limits.http_sse)
         resource = RoutedResource(endpoint.app, others=self.http_sse.places() if http_sse else {})
         self.site = McpSite(resource, clock=self.clock, limits=limits.http, refusal=site_refusal)
         self.site.startFactory()

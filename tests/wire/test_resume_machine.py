@@ -138,7 +138,7 @@ class Resuming(RuleBasedStateMachine):
         self.server.sessions.suspend()
         over: list[object] = []
         Deferred.fromCoroutine(self.disk.writer.close()).addCallback(over.append)
-        self.server.seconds(5, 0.1)
+        self.server.seconds(20, 0.1)  # a slow disk takes its time for each of the last batches
         assert over
         self.begin(self.server.clock.seconds())
 

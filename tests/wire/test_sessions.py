@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcpserve.features.call import Caller
 from mcpserve.legacy.session import SessionLimits
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol.jsonrpc import Batch, Message
 from mcpserve.web.endpoint import LegacyFace
 from mcpserve.web.facts import Facts

@@ -1,0 +1,26 @@
+"""Who is calling: the one value that says it, from the door to the tool."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Caller:
+    """Who is calling.
+
+    Args:
+        name: Names the party that was authenticated; what belongs to one name is nobody else's. None for somebody who
+            was not asked to say so.
+        groups: The groups that the operator put this party into.
+        scopes: What its access token allows.
+        address: The address that the request came from, for limits and logs; no part of who it is. None if unknown.
+    """
+
+    name: str | None = None
+    groups: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    address: str | None = attrs.field(default=None, eq=False)
+
+
+ANONYMOUS = Caller()

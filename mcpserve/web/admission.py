@@ -1,0 +1,76 @@
+"""The door: may this request come in, and whose is it? Asked before anything else of the request counts.
+
+    Host and Origin     421, 403    `policy.origins`
+
+Spec: 2026-07-28, Streamable HTTP, Security & Endpoint; Authorization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mcpserve.errors import ProtocolError
+from mcpserve.policy.callers import ANONYMOUS, Caller
+from mcpserve.policy.origins import Origins
+from mcpserve.web.facts import joined
+from mcpserve.web.request import McpRequest
+
+Work = Callable[[McpRequest, Caller], object]
+Refuse = Callable[[McpRequest, ProtocolError], object]
+
+
+@attrs.define
+class Admission:
+    """Who is let in.
+
+    Args:
+        origins: By Host and Origin.
+    """
+
+    origins: Origins
+
+    def admit(self, request: McpRequest) -> Caller | Deferred[Caller]:
+        """Let a request in.
+
+        Returns:
+            Whose it is; where somebody else has to be asked first, later.
+
+        Raises:
+            ProtocolError: It is not let in; the Deferred fails with it as well.
+        """
+        self.origins.check(request.header(b"host"), joined(request, b"origin"))
+        return ANONYMOUS
+
+    def pass_on(self, request: McpRequest, work: Work, refuse: Refuse) -> None:
+        """Do something with a request that is let in; it may wait at the door for a while.
+
+        Args:
+            request: The request. If its client leaves while it waits, nothing more is done.
+            work: Called with the request and the caller; may raise ProtocolError.
+            refuse: Called with the request and what is wrong with it.
+
+        Raises:
+            Exception: What `work` raises beside ProtocolError, if nothing had to wait.
+        """
+        try:
+            caller = self.admit(request)
+            if not isinstance(caller, Deferred):
+                work(request, caller)
+                return
+        except ProtocolError as error:
+            refuse(request, error)
+            return
+        caller.addCallback(lambda found: None if request.lost else work(request, found))
+        caller.addErrback(_refused, request, refuse)
+        caller.addErrback(lambda failure: request.processingFailed(failure))
+
+
+def _refused(failure: Failure, request: McpRequest, refuse: Refuse) -> None:
+    failure.trap(ProtocolError)
+    error = failure.value
+    assert isinstance(error, ProtocolError)
+    refuse(request, error)
