@@ -17,6 +17,7 @@ class Revision:
         name: Its date, as it stands on the wire.
         modern: True when each request stands alone and carries its metadata; False when it needs a handshake.
         batches: JSON-RPC arrays are received.
+        version_header: HTTP requests say it in `MCP-Protocol-Version`.
         priming_events: A resumable stream starts with an event that has an id and empty data.
         audio: Content blocks of type `audio` exist.
         resource_links: Content blocks of type `resource_link` exist.
@@ -31,6 +32,7 @@ class Revision:
     name: str
     modern: bool = False
     batches: bool = False
+    version_header: bool = True
     priming_events: bool = False
     audio: bool = True
     resource_links: bool = True
@@ -45,7 +47,13 @@ class Revision:
 V2025_11_25 = Revision(name="2025-11-25", priming_events=True, elicitation_ids=True)
 V2025_06_18 = Revision(name="2025-06-18", rich_forms=False, url_elicitation=False, sampling_tools=False)
 V2025_03_26 = attrs.evolve(
-    V2025_06_18, name="2025-03-26", batches=True, resource_links=False, structured_content=False, elicitation=False
+    V2025_06_18,
+    name="2025-03-26",
+    batches=True,
+    version_header=False,
+    resource_links=False,
+    structured_content=False,
+    elicitation=False,
 )
 V2024_11_05 = attrs.evolve(V2025_03_26, name="2024-11-05", batches=False, audio=False)
 V2026_07_28 = Revision(name="2026-07-28", modern=True)
