@@ -25,7 +25,7 @@ MOST_VALUES = 100
 
 def prompt(value: PromptDefinition, revision: Revision) -> Object:
     """`Prompt`, as prompts/list shows it."""
-    return present(
+    shape = present(
         name=value.name,
         title=value.title,
         description=value.description,
@@ -33,6 +33,7 @@ def prompt(value: PromptDefinition, revision: Revision) -> Object:
         icons=icons(value.icons),
         _meta=value.meta,
     )
+    return {**shape, **value.extra}
 
 
 def prompt_result(description: str | None, messages: Sequence[Message], revision: Revision) -> Object:
@@ -42,12 +43,12 @@ def prompt_result(description: str | None, messages: Sequence[Message], revision
 
 def resource(value: ResourceDefinition, revision: Revision) -> Object:
     """`Resource`, as resources/list shows it."""
-    return present(uri=value.uri, size=value.size, **_described(value))
+    return {**present(uri=value.uri, size=value.size), **_described(value)}
 
 
 def resource_template(value: ResourceDefinition, revision: Revision) -> Object:
     """`ResourceTemplate`, as resources/templates/list shows it."""
-    return present(uriTemplate=value.uri, **_described(value))
+    return {"uriTemplate": value.uri, **_described(value)}
 
 
 def read_result(parts: Sequence[Contents]) -> Object:
@@ -60,20 +61,21 @@ def completion_result(value: Completion) -> Object:
     total = len(value.values) if value.total is None else value.total
     values = list(value.values[:MOST_VALUES])
     has_more = total > len(values) if value.has_more is None else value.has_more
-    return {"completion": {"values": values, "total": total, "hasMore": has_more}}
+    return {"completion": {"values": values, "total": total, "hasMore": has_more, **value.extra}}
 
 
 def _prompt_argument(value: PromptArgument) -> Object:
-    return present(name=value.name, title=value.title, description=value.description, required=value.required)
+    shape = present(name=value.name, title=value.title, description=value.description, required=value.required)
+    return {**shape, **value.extra}
 
 
 def _message(value: Message, revision: Revision) -> Object:
     block = Text(value.content) if isinstance(value.content, str) else value.content
-    return {"role": value.role, "content": content(block, revision)}
+    return {"role": value.role, "content": content(block, revision), **value.extra}
 
 
 def _described(value: ResourceDefinition) -> Object:
-    return present(
+    shape = present(
         name=value.name,
         title=value.title,
         description=value.description,
@@ -82,6 +84,7 @@ def _described(value: ResourceDefinition) -> Object:
         icons=icons(value.icons),
         _meta=value.meta,
     )
+    return {**shape, **value.extra}
 
 
 def _contents(value: Contents) -> Object:
@@ -90,4 +93,6 @@ def _contents(value: Contents) -> Object:
         shape["text"] = value.contents
     else:
         shape["blob"] = base64_text(value.contents)
+    if value.extra:
+        shape.update(value.extra)
     return shape

@@ -1,6 +1,10 @@
 """The values that servers and clients exchange: content blocks, results, and what describes all that is served.
 
-They are plain frozen values with Python names; `wire` and `offers` know their names and shapes on the wire.
+They are plain frozen values with Python names; `wire` and `offers` know their names and shapes on the wire. What a
+server sends has `extra`: the members that have no name here, and those with a value that says nothing (null, an empty
+list) or that is none of theirs, all as they came. Writing a value writes them, too.
+
+`extra` is seldom filled, so it is not shown, and no part of the hash.
 Spec: schema, ContentBlock, CallToolResult, Tool, Prompt, Resource, CompleteResult, Icon, Implementation.
 """
 
@@ -27,6 +31,9 @@ LOG_LEVELS: tuple[LogLevel, ...] = (
 )
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
 @attrs.frozen(kw_only=True)
 class Annotations:
     """Hints on a piece of content: for whom it is, how much it matters (0 to 1), when it changed (ISO 8601)."""
@@ -34,6 +41,7 @@ class Annotations:
     audience: Sequence[Literal["user", "assistant"]] | None = None
     priority: float | None = None
     last_modified: str | None = None
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +52,7 @@ class Icon:
     mime_type: str | None = None
     sizes: Sequence[str] | None = None
     theme: Literal["light", "dark"] | None = None
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 @attrs.frozen
@@ -53,6 +62,7 @@ class Text:
     text: str
     annotations: Annotations | None = attrs.field(default=None, kw_only=True)
     meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)
 
 
 @attrs.frozen
@@ -63,6 +73,7 @@ class Image:
     mime_type: str = "image/png"
     annotations: Annotations | None = attrs.field(default=None, kw_only=True)
     meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)
 
 
 @attrs.frozen
@@ -73,6 +84,7 @@ class Audio:
     mime_type: str = "audio/wav"
     annotations: Annotations | None = attrs.field(default=None, kw_only=True)
     meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)
 
 
 @attrs.frozen
@@ -88,17 +100,23 @@ class ResourceLink:
     icons: Sequence[Icon] | None = attrs.field(default=None, kw_only=True)
     annotations: Annotations | None = attrs.field(default=None, kw_only=True)
     meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)
 
 
 @attrs.frozen
 class EmbeddedResource:
-    """A resource carried in the result itself: text as `str`, or a blob as `bytes` (base64 on the wire)."""
+    """A resource carried in the result itself: text as `str`, or a blob as `bytes` (base64 on the wire).
+
+    `resource_extra` are the further members of the resource in the block, its own `_meta` among them.
+    """
 
     uri: str
     contents: str | bytes
     mime_type: str | None = attrs.field(default=None, kw_only=True)
     annotations: Annotations | None = attrs.field(default=None, kw_only=True)
     meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)
+    resource_extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)
 
 
 @attrs.frozen
@@ -116,10 +134,19 @@ class Contents:
     uri: str | None = attrs.field(default=None, kw_only=True)
     mime_type: str | None = attrs.field(default=None, kw_only=True)
     meta: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)
 
 
-Content = Text | Image | Audio | ResourceLink | EmbeddedResource
-CONTENT_TYPES = (Text, Image, Audio, ResourceLink, EmbeddedResource)
+@attrs.frozen
+class Unknown:
+    """A block of a type that has no name here: its type, and in `extra` all else that it holds, as it came."""
+
+    type: str
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, hash=False)
+
+
+Content = Text | Image | Audio | ResourceLink | EmbeddedResource | Unknown
+CONTENT_TYPES = (Text, Image, Audio, ResourceLink, EmbeddedResource, Unknown)
 
 
 @attrs.frozen
@@ -150,6 +177,7 @@ class Result:
     structured: Any = ABSENT
     is_error: bool = False
     meta: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -161,6 +189,7 @@ class ToolAnnotations:
     destructive: bool | None = None
     idempotent: bool | None = None
     open_world: bool | None = None
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -173,6 +202,7 @@ class Implementation:
     description: str | None = None
     website_url: str | None = None
     icons: Sequence[Icon] | None = None
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -187,6 +217,7 @@ class ToolDefinition:
     annotations: ToolAnnotations = ToolAnnotations()
     icons: Sequence[Icon] = ()
     meta: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 Role = Literal["user", "assistant"]
@@ -199,16 +230,18 @@ class Message:
 
     content: Content | str
     role: Role = "user"
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True)
 class PromptArgument:
-    """What prompts/list says of an argument. Spec: schema, PromptArgument."""
+    """What prompts/list says of an argument; `required` is None if it does not say. Spec: schema, PromptArgument."""
 
     name: str
     title: str | None = None
     description: str | None = None
-    required: bool = False
+    required: bool | None = False
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -221,6 +254,7 @@ class PromptDefinition:
     arguments: Sequence[PromptArgument] = ()
     icons: Sequence[Icon] = ()
     meta: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -239,6 +273,7 @@ class ResourceDefinition:
     icons: Sequence[Icon] = ()
     size: int | None = None
     meta: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, repr=False, hash=False)
 
 
 @attrs.frozen
@@ -256,3 +291,4 @@ class Completion:
     values: Sequence[str]
     total: int | None = attrs.field(default=None, kw_only=True)
     has_more: bool | None = attrs.field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = attrs.field(default=_NOTHING, kw_only=True, repr=False, hash=False)

@@ -29,6 +29,7 @@ from mcpserve.protocol.types import (
     Text,
     ToolAnnotations,
     ToolDefinition,
+    Unknown,
 )
 
 Object = dict[str, Any]
@@ -43,12 +44,12 @@ def icons(values: Sequence[Icon] | None) -> list[Object] | None:
     """Icons, or None when there are none."""
     if not values:
         return None
-    return [present(src=i.src, mimeType=i.mime_type, sizes=i.sizes, theme=i.theme) for i in values]
+    return [{**present(src=i.src, mimeType=i.mime_type, sizes=i.sizes, theme=i.theme), **i.extra} for i in values]
 
 
 def implementation(value: Implementation) -> Object:
     """`Implementation`: serverInfo and clientInfo."""
-    return present(
+    shape = present(
         name=value.name,
         title=value.title,
         version=value.version,
@@ -56,6 +57,7 @@ def implementation(value: Implementation) -> Object:
         websiteUrl=value.website_url,
         icons=icons(value.icons),
     )
+    return {**shape, **value.extra}
 
 
 def content(block: Content, revision: Revision) -> Object:
@@ -70,14 +72,23 @@ def content(block: Content, revision: Revision) -> Object:
         shape = {"type": "audio", "data": base64_text(block.data), "mimeType": block.mime_type}
     elif isinstance(block, EmbeddedResource):
         shape = {"type": "resource", "resource": _resource_contents(block)}
+    elif isinstance(block, Unknown):
+        return {"type": block.type, **block.extra}
     else:
         if not revision.resource_links:
             return {"type": "text", "text": f"{block.title or block.name}: {block.uri}"}
         shape = _resource_link(block)
+    return _noted(shape, block)
+
+
+def _noted(shape: Object, block: Text | Image | Audio | ResourceLink | EmbeddedResource) -> Object:
+    """Add what all known blocks may have."""
     if block.annotations is not None:
         shape["annotations"] = annotations_shape(block.annotations)
     if block.meta is not None:
         shape["_meta"] = dict(block.meta)
+    if block.extra:
+        shape.update(block.extra)
     return shape
 
 
@@ -94,6 +105,8 @@ def call_result(value: Result, revision: Revision) -> Object:
         shape["isError"] = True
     if value.meta is not None:
         shape["_meta"] = dict(value.meta)
+    if value.extra:
+        shape.update(value.extra)
     return shape
 
 
@@ -102,7 +115,7 @@ def tool(value: ToolDefinition, revision: Revision) -> Object:
     output = value.output_schema
     if output is not None and not _carries(revision, output.get("type") == "object"):
         output = None
-    return present(
+    shape = present(
         name=value.name,
         title=value.title,
         description=value.description,
@@ -112,6 +125,7 @@ def tool(value: ToolDefinition, revision: Revision) -> Object:
         icons=icons(value.icons),
         _meta=value.meta,
     )
+    return {**shape, **value.extra}
 
 
 def tool_annotations(value: ToolAnnotations) -> Object | None:
@@ -123,7 +137,7 @@ def tool_annotations(value: ToolAnnotations) -> Object | None:
         idempotentHint=value.idempotent,
         openWorldHint=value.open_world,
     )
-    return shape or None
+    return {**shape, **value.extra} or None
 
 
 def progress(token: int | str, value: float, total: float | None, message: str | None) -> bytes:
@@ -150,11 +164,12 @@ def base64_text(data: bytes) -> str:
 
 def annotations_shape(value: Annotations) -> Object:
     """`Annotations`."""
-    return present(
+    shape = present(
         audience=list(value.audience) if value.audience is not None else None,
         priority=value.priority,
         lastModified=value.last_modified,
     )
+    return {**shape, **value.extra}
 
 
 class Envelope:
@@ -212,7 +227,7 @@ def _resource_contents(block: EmbeddedResource) -> Object:
         shape["text"] = block.contents
     else:
         shape["blob"] = base64_text(block.contents)
-    return shape
+    return {**shape, **block.resource_extra}
 
 
 def _resource_link(block: ResourceLink) -> Object:

@@ -96,7 +96,7 @@ def test_definitions() -> None:
 @pytest.mark.parametrize("missing", ["contents", "messages", "completion"])
 def test_what_is_no_result(missing: str) -> None:
     """Whoever reads something else fails at once."""
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError):
         {"contents": reading.contents_of, "messages": reading.messages_of, "completion": reading.completion_of}[
             missing
         ]({})
