@@ -22,6 +22,7 @@ from mcpserve.legacy.sessions import Sessions
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.policy.origins import Origins
 from mcpserve.service.greeting import greeting
+from mcpserve.service.identity import identity
 from mcpserve.service.listening import listen, on_loopback
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
@@ -63,7 +64,7 @@ class Daemon(Service):
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings), self._storage.sessions)
         self._legacy = legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
-        admission = Admission(origins(settings))
+        admission = Admission(origins(settings), identity(reactor, settings))
         endpoint = Endpoint(self.offer.dispatcher, admission, turns, legacy)
         handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
         self.http_sse = HttpSse(handshake, admission, turns, http_sse_limits(settings))

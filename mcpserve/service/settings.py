@@ -17,9 +17,20 @@ import attrs
 from mcpserve.errors import ConfigurationError
 
 
-def setting(default: Any, what: str, *, option: str | None = None, least: float | None = None) -> Any:
-    """A field of `Settings`: its default, what it is for, its option on the command line if it differs, its minimum."""
-    return attrs.field(default=default, metadata={"what": what, "option": option, "least": least})
+def setting(
+    default: Any, what: str, *, option: str | None = None, least: float | None = None, secret: bool = False
+) -> Any:
+    """A field of `Settings`.
+
+    Args:
+        default: Its default, which also says its type.
+        what: What it is for.
+        option: Its option on the command line, if that is not its name.
+        least: Its minimum.
+        secret: Whether its value is for no log and no message.
+    """
+    metadata = {"what": what, "option": option, "least": least, "secret": secret}
+    return attrs.field(default=default, repr=not secret, metadata=metadata)
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +53,30 @@ class Settings:
         "The Origin of web pages that may call this server, beside loopback ones. Repeatable.",
         option="allow-origin",
     )
+    public_url: str = setting("", "The URL that clients know this server by, without /mcp: https://mcp.example.org.")
+    keys: str = setting("", "The file of API keys that `mcpserve keys add` makes. Who shows none is not let in.")
+    issuers: tuple[str, ...] = setting(
+        (), "The issuer URL of an authorization server whose access tokens let in. Repeatable.", option="issuer"
+    )
+    audiences: tuple[str, ...] = setting(
+        (), "What access tokens may be made for, beside the URL of this server. Repeatable.", option="audience"
+    )
+    scopes: tuple[str, ...] = setting((), "A scope that each access token must have. Repeatable.", option="scope")
+    scope_includes: tuple[str, ...] = setting(
+        (), "A scope and those it includes, as in 'admin=read write'. Repeatable.", option="scope-include"
+    )
+    groups_claim: str = setting("groups", "The claim of access tokens that names the groups of their subject.")
+    token_leeway: float = setting(30.0, "Seconds by which the clocks of issuers may be wrong.", least=0)
+    issuer_refresh: float = setting(300.0, "Seconds after which the keys of an issuer are fetched again.", least=10)
+    issuer_outage: float = setting(
+        3600.0, "Seconds for which the last keys of an issuer hold while it can't be reached.", least=0
+    )
+    introspection: str = setting("", "Where the one issuer is asked about each access token (RFC 7662), instead of "
+        "reading it as a JWT: the URL of its introspection endpoint."
+    )  # fmt: skip
+    introspection_client: str = setting("", "The client id with which to ask there.")
+    introspection_secret: str = setting("", "The secret of that client. Best in the file.", secret=True)
+    introspection_ttl: float = setting(30.0, "Seconds for which an answer from there is remembered.", least=0)
     name: str = setting("mcpserve", "The name that the server gives itself.")
     instructions: str = setting("", "Guidance for models on how to use this server.")
     drain: float = setting(10.0, "Seconds that running calls may take to end when the server stops.", least=0)
@@ -73,7 +108,8 @@ class Settings:
     threads: int = setting(10, "Threads for tools that block.", least=1)
     thread_queue: int = setting(100, "Calls that may wait for such a thread.", least=0)
     state_key: str = setting("", "The secret that seals what clients carry between two rounds of a call: 32 bytes in "
-        "URL-safe base64. By default a random one; give it to processes that serve the same clients. Best in the file."
+        "URL-safe base64. By default a random one; give it to processes that serve the same clients. Best in the file.",
+        secret=True,
     )  # fmt: skip
     state_ttl: float = setting(900.0, "Seconds that a client may take between two rounds of a call.", least=1)
     plugin: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
@@ -88,6 +124,20 @@ HTTP_ONLY = frozenset(
         "listen",
         "allow_hosts",
         "allow_origins",
+        "public_url",
+        "keys",
+        "issuers",
+        "audiences",
+        "scopes",
+        "scope_includes",
+        "groups_claim",
+        "token_leeway",
+        "issuer_refresh",
+        "issuer_outage",
+        "introspection",
+        "introspection_client",
+        "introspection_secret",
+        "introspection_ttl",
         "keep_alive",
         "header_timeout",
         "body_timeout",
@@ -147,6 +197,8 @@ def absolute(settings: Mapping[str, Any], start: Path) -> dict[str, Any]:
     kind, _, name = settings.get("store", "").partition(":")
     if name:
         found["store"] = f"{kind}:{(start / name).absolute()}"
+    if settings.get("keys"):
+        found["keys"] = str((start / settings["keys"]).absolute())
     return found
 
 
@@ -171,7 +223,8 @@ def checked(key: str, value: Any, source: str) -> Any:
     if key == "plugins" and isinstance(value, dict):
         raise ConfigurationError(f"{source}: plugins lists directories; the table of a plugin is [plugin.NAME]")
     if not fits(value):
-        raise ConfigurationError(f"{source}: {key} must be {wanted}, not {value!r}")
+        seen = "" if field.metadata["secret"] else f", not {value!r}"
+        raise ConfigurationError(f"{source}: {key} must be {wanted}{seen}")
     least = field.metadata["least"]
     if least is not None and value < least:
         raise ConfigurationError(f"{source}: {key} must be at least {least:g}, not {value!r}")

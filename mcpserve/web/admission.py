@@ -1,6 +1,7 @@
 """The door: may this request come in, and whose is it? Asked before anything else of the request counts.
 
-    Host and Origin     421, 403    `policy.origins`
+    Host and Origin     421, 403                `policy.origins`
+    who it is           400, 401, 403, 503      an `Identity`, if callers have to say so: `web.identity`
 
 Spec: 2026-07-28, Streamable HTTP, Security & Endpoint; Authorization.
 """
@@ -8,6 +9,7 @@ Spec: 2026-07-28, Streamable HTTP, Security & Endpoint; Authorization.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -23,15 +25,31 @@ Work = Callable[[McpRequest, Caller], object]
 Refuse = Callable[[McpRequest, ProtocolError], object]
 
 
+class Identity(Protocol):
+    """Finds out who is calling."""
+
+    def identify(self, request: McpRequest) -> Caller | Deferred[Caller]:
+        """Name the caller by the credential that the request shows.
+
+        Returns:
+            Who it is, with a name; later, where somebody else has to be asked first.
+
+        Raises:
+            Refusal: There is no credential, or it proves nothing; the Deferred fails with it as well.
+        """
+
+
 @attrs.define
 class Admission:
     """Who is let in.
 
     Args:
         origins: By Host and Origin.
+        identity: By who they are. None lets everybody in, and nobody has a name.
     """
 
     origins: Origins
+    identity: Identity | None = None
 
     def admit(self, request: McpRequest) -> Caller | Deferred[Caller]:
         """Let a request in.
@@ -43,7 +61,7 @@ class Admission:
             ProtocolError: It is not let in; the Deferred fails with it as well.
         """
         self.origins.check(request.header(b"host"), joined(request, b"origin"))
-        return ANONYMOUS
+        return ANONYMOUS if self.identity is None else self.identity.identify(request)
 
     def pass_on(self, request: McpRequest, work: Work, refuse: Refuse) -> None:
         """Do something with a request that is let in; it may wait at the door for a while.
