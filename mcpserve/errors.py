@@ -29,7 +29,8 @@
         ├── MissingCapability           -32021
         ├── UrlElicitationRequired      -32042, of 2025-11-25 alone
         ├── UnsupportedVersion          -32022
-        └── Refusal                     HTTP refusals before the body: 403, 405, 406, 413, 415, 421, 429, 503
+        └── Refusal                     HTTP refusals: 403, 405, 406, 413, 415, 421, 503
+            └── Busy                    429, 503: not now, but after a while
 
 The one table from the kind of an error to its JSON-RPC code and its HTTP status is the class attributes below.
 `status` is the HTTP status in revision 2026-07-28; `legacy_status` is the one in the revisions before. `legacy_code`
@@ -39,6 +40,8 @@ is the code in the revisions before, where it was another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 
@@ -226,9 +229,13 @@ class ProtocolError(McpserveError):
     Args:
         message: A sentence for the client: what was wrong, what to change.
         data: JSON for the error's `data` member; left out when None.
+
+    Attributes:
+        headers: More response headers, such as `Retry-After`; only where the answer has a status of its own.
     """
 
-    code: ClassVar[int] = -32603
+    code: int = -32603
+    headers: Mapping[str, str] = MappingProxyType({})
     legacy_code: ClassVar[int | None] = None
     status: int = 200
     legacy_status: int = 200
@@ -368,6 +375,25 @@ class Refusal(ProtocolError):
         super().__init__(message, data)
         self.status = self.legacy_status = status
         self.headers = dict(headers or {})
+
+
+class Busy(Refusal):
+    """There was too much of it; the same request may be answered after a while.
+
+    Args:
+        status: 429, this party asked for too much; 503, all together did.
+        message: Which limit it was, and the setting that would change it.
+        seconds: After which it is worth to try again.
+
+    The code is the status, so that it can be told also where there is no HTTP status: in a batch, on a stream, over
+    stdio. Spec: 2026-07-28, Overview, Error Codes: "New error codes ... SHOULD be allocated outside the JSON-RPC
+    reserved range".
+    """
+
+    def __init__(self, status: int, message: str, seconds: float = 1.0) -> None:
+        wait = max(1, ceil(seconds))
+        super().__init__(status, message, {"Retry-After": str(wait)}, {"retryAfter": wait})
+        self.code = status
 
 
 def _paths(required: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from mcpserve.features.timing import TimingWheel
 from mcpserve.interview import CAN_BE_ASKED, NO_ANSWERS, Answering, Interview, result_of
 from mcpserve.policy.callers import Caller
 from mcpserve.protocol import reading
-from mcpserve.protocol.exchange import Exchange, State
+from mcpserve.protocol.exchange import NO_HEADERS, Exchange, State
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Request, Response
 from mcpserve.protocol.metadata import RequestMetadata
@@ -235,7 +235,7 @@ class ToolCall:
         else:
             self._read(message)
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """Called by the exchange."""
         reply = orjson.loads(message)
         if self._again is not None and reply.get("result", {}).get("resultType") == "input_required":

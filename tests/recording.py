@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.exchange import NO_HEADERS, Exchange
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.revisions import V2026_07_28, Revision
 
@@ -26,7 +27,7 @@ class RecordingCarrier:
         self.notices.append(orjson.loads(message))
         self.replaceable.append(replaceable)
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """See `Carrier`."""
         self.replies.append(orjson.loads(message))
         self.statuses.append(status)

@@ -8,11 +8,11 @@ Spec: 2025-03-26, Base Protocol, Batching; Transports, Sending Messages to the S
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mcpserve.errors import ProtocolError
 from mcpserve.protocol import jsonrpc, sse
-from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.exchange import NO_HEADERS, Exchange
 from mcpserve.protocol.types import RequestId
 from mcpserve.web.response import JSON_HEADERS, ResponseWriter
 
@@ -132,7 +132,7 @@ class ElementCarrier:
         """See `Carrier.notify`."""
         self._batch.notify(message)
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """See `Carrier.reply`."""
         self._on_end()
         self._batch.ended(message)

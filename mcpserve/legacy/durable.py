@@ -10,12 +10,13 @@ A reply that comes before the stream has opened is plain JSON here too, and is n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from mcpserve.errors import InternalError
 from mcpserve.legacy.streams import Keeping, ResumableStream
 from mcpserve.protocol import jsonrpc, sse
+from mcpserve.protocol.exchange import NO_HEADERS
 from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import RequestId
 from mcpserve.stores.events import EventLog
@@ -68,10 +69,10 @@ class DurableStream(ResumableStream):
         if self.writer is None or self.writer.accept.sse:
             self._write(message, partial(self._say, replaceable=replaceable))
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """See `ResumableStream.reply`."""
         if self._key is None and self.writer is not None and self.writer.accept.json:
-            super().reply(message, status)
+            super().reply(message, status, headers)
             return
         self._begin()
         self._replied()

@@ -9,13 +9,13 @@ Spec: 2025-11-25, Transports, Listening for Messages from the Server; Cancellati
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 
 from mcpserve.errors import AskError
 from mcpserve.protocol import jsonrpc
-from mcpserve.protocol.exchange import Carrier, Resumable
+from mcpserve.protocol.exchange import NO_HEADERS, Carrier, Resumable
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Response
 
@@ -82,9 +82,9 @@ class AskingCarrier:
         """See `Carrier.notify`."""
         self._carrier.notify(message, replaceable)
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """See `Carrier.reply`."""
-        self._carrier.reply(message, status)
+        self._carrier.reply(message, status, headers)
 
     def end(self) -> None:
         """See `Carrier.end`."""

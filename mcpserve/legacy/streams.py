@@ -10,13 +10,13 @@ Spec: 2025-11-25, Transports, Resumability and Redelivery.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from mcpserve.features.timing import Timer, TimingWheel
 from mcpserve.protocol import sse
-from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.exchange import NO_HEADERS, Exchange
 from mcpserve.protocol.revisions import Revision
 from mcpserve.stores.events import EventLimits, EventLog, EventRoom
 from mcpserve.stores.sessions import Journal
@@ -103,12 +103,12 @@ class ResumableStream:
         if self.writer is not None:
             self.writer.send(event, replaceable)
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """Send the reply; on an open stream it is kept too, until the client can be expected to have read it."""
         self._replied()
         writer = self.writer
         if writer is not None and not self._open and writer.accept.json:
-            writer.reply(message, status)
+            writer.reply(message, status, headers)
             self._discard()
             return
         event = self._keep(message)

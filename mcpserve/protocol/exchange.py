@@ -15,7 +15,8 @@ test. An *owner*, the work behind the request, is told what becomes of the way t
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from mcpserve.errors import AskError, ProtocolError
@@ -23,6 +24,8 @@ from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Request, Response
 from mcpserve.protocol.revisions import Revision
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class State(enum.Enum):
@@ -46,8 +49,8 @@ class Carrier(Protocol):
             replaceable: True for a bare progress number, which a newer one may replace while it waits.
         """
 
-    def reply(self, message: bytes, status: int) -> None:
-        """Carry the reply, and end. `status` is the HTTP status, should none have been sent yet."""
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """Carry the reply, and end. `status` and `headers` are for HTTP, should no status have been sent yet."""
 
     def end(self) -> None:
         """End without a reply."""
@@ -165,14 +168,17 @@ class Exchange:
     def succeed(self, result: object) -> None:
         """Reply with a result (JSON values, `orjson.Fragment`s within)."""
         if self.live:
-            self._reply(jsonrpc.encode_result(self.request.id, result), 200)
+            message = jsonrpc.encode_result(self.request.id, result)
+            self.state = State.REPLIED
+            self.carrier.reply(message, 200)
 
     def fail(self, error: ProtocolError) -> None:
         """Reply with an error; its HTTP status counts only if no stream was opened."""
         if self.live:
             legacy = not self.revision.modern
             message = jsonrpc.encode_error(self.request.id, error, legacy=legacy)
-            self._reply(message, error.legacy_status if legacy else error.status)
+            self.state = State.REPLIED
+            self.carrier.reply(message, error.legacy_status if legacy else error.status, error.headers)
 
     def withdraw(self) -> None:
         """The client sent `notifications/cancelled`: end without a reply.
@@ -209,7 +215,3 @@ class Exchange:
         """The carrier's reader caught up."""
         if self.live and self.owner is not None:
             self.owner.resumed()
-
-    def _reply(self, message: bytes, status: int) -> None:
-        self.state = State.REPLIED
-        self.carrier.reply(message, status)

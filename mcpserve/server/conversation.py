@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from mcpserve.errors import InternalError, InvalidRequest, ProtocolError
 from mcpserve.protocol import jsonrpc
-from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.exchange import NO_HEADERS, Exchange
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.metadata import SUBSCRIPTION_ID
 from mcpserve.protocol.revisions import Revision
@@ -73,7 +73,7 @@ class Voice:
         self._spoke = True
         self._way.notify(self, message, replaceable)
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """See `Carrier.reply`. There is no status here."""
         self._over()
         self._last(message)

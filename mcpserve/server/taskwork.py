@@ -13,6 +13,7 @@ from mcpserve.errors import InvalidParams
 from mcpserve.features.timing import Timer
 from mcpserve.features.validation import Validator
 from mcpserve.protocol import inputs
+from mcpserve.protocol.exchange import NO_HEADERS
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Response
 from mcpserve.protocol.tasks import Task
@@ -49,7 +50,7 @@ class TaskWork:
         """The call reports progress."""
         self._become(self.task.reported(_sentence(orjson.loads(message)["params"]), self._clock.seconds()))
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """The call has ended.
 
         Spec: Task Execution Errors: "If the underlying request resulted in a JSON-RPC error, the task uses failed

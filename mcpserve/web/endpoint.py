@@ -18,7 +18,7 @@ Spec: 2026-07-28, Streamable HTTP; Versioning, Backward Compatibility.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ from mcpserve.server.dispatch import Dispatcher
 from mcpserve.web.admission import Admission
 from mcpserve.web.facts import Facts, check_accept, check_content_type, check_single, read_facts
 from mcpserve.web.request import McpRequest
-from mcpserve.web.response import JSON_HEADERS, ResponseWriter, Turns
+from mcpserve.web.response import JSON_HEADERS, ResponseWriter, Turns, encoded
 
 PATH = "/mcp"
 _log = Logger()
@@ -230,9 +230,7 @@ def answer_error(request: McpRequest, error: ProtocolError, request_id: int | st
     """
     if request_id is None and isinstance(error, InvalidRequest):
         request_id = error.request_id
-    extra: Mapping[str, str] = error.headers if isinstance(error, Refusal) else {}
-    headers: Sequence[tuple[bytes, bytes]] = [(n.encode("ascii"), v.encode("ascii")) for n, v in extra.items()]
-    request.answer(error.status, (*JSON_HEADERS, *headers), jsonrpc.encode_error(request_id, error))
+    request.answer(error.status, (*JSON_HEADERS, *encoded(error.headers)), jsonrpc.encode_error(request_id, error))
 
 
 def site_refusal(status: int, sentence: str) -> tuple[Sequence[tuple[bytes, bytes]], bytes]:

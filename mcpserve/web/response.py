@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mcpserve.protocol import sse
+from mcpserve.protocol.exchange import NO_HEADERS
 from mcpserve.web.facts import Accept
 from mcpserve.web.request import McpRequest
 
@@ -59,6 +60,11 @@ class Listener(Protocol):
 
     def resume(self) -> None:
         """The reader caught up."""
+
+
+def encoded(headers: Mapping[str, str]) -> Sequence[tuple[bytes, bytes]]:
+    """Response headers as they travel."""
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
 class Turns:
@@ -180,7 +186,7 @@ class ResponseWriter:
         if self.accept.sse:
             self.send(sse.event(message), replaceable)
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """Send the reply: as the last event of a stream, or as JSON with this status.
 
         A status other than 200 is a part of the answer: it goes out with JSON, whatever the client takes.
@@ -188,7 +194,7 @@ class ResponseWriter:
         if self.streaming or (status == 200 and not self.accept.json):
             self.end(sse.event(message))
         else:
-            self.answer(status, JSON_HEADERS, message)
+            self.answer(status, (*JSON_HEADERS, *encoded(headers)) if headers else JSON_HEADERS, message)
 
     # --- what a face says
 

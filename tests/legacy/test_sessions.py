@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from mcpserve.errors import Refusal
 from mcpserve.legacy.session import Session, SessionLimits
 from mcpserve.legacy.sessions import Sessions
-from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol.exchange import NO_HEADERS, Exchange
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.revisions import LATEST_LEGACY
 from tests.legacy.reader import Reader
@@ -27,7 +27,7 @@ class Silence:
     def notify(self, message: bytes, replaceable: bool) -> None:
         """Carry nothing."""
 
-    def reply(self, message: bytes, status: int) -> None:
+    def reply(self, message: bytes, status: int, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """Carry nothing."""
 
     def end(self) -> None:
