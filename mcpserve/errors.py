@@ -7,6 +7,9 @@
     ├── ConfigurationError              an option or a configuration file that is wrong
     ├── StoreError                      a store that can't be opened or written
     ├── StartError                      the process can't start; also a SystemExit
+    ├── Unproven                        a credential does not prove who is calling
+    │   ├── ScopeMissing                it does, but does not allow enough
+    │   └── IssuerUnavailable           nobody can say now: its issuer can't be asked
     ├── ClientError                     what our client was asked to do did not come about
     │   ├── Unreachable                 there is no connection: refused, no such host, no TLS, no such command
     │   ├── DeadlinePassed              a deadline passed; says which
@@ -135,6 +138,42 @@ class StartError(McpserveError, SystemExit):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.code = f"mcpserve: {message}"
+
+
+class Unproven(McpserveError):
+    """A credential does not prove who is calling.
+
+    Args:
+        message: What was seen, and which setting would change it; nothing secret.
+    """
+
+
+class ScopeMissing(Unproven):
+    """A token proves who is calling, but does not allow enough.
+
+    Args:
+        message: What is missing.
+        needed: All scopes that are needed.
+        granted: The scopes that the token has.
+    """
+
+    def __init__(self, message: str, needed: Sequence[str], granted: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.needed = tuple(needed)
+        self.granted = tuple(granted)
+
+
+class IssuerUnavailable(Unproven):
+    """Nobody can say now whether a token is good: its issuer can't be asked.
+
+    Args:
+        message: Which issuer, and what is wrong with it.
+        retry_after: Seconds after which it is worth to try again.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ClientError(McpserveError):

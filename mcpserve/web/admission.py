@@ -60,8 +60,16 @@ class Admission:
         Raises:
             ProtocolError: It is not let in; the Deferred fails with it as well.
         """
-        self.origins.check(request.header(b"host"), joined(request, b"origin"))
+        self.check_origin(request)
         return ANONYMOUS if self.identity is None else self.identity.identify(request)
+
+    def check_origin(self, request: McpRequest) -> None:
+        """Let a request near, whoever it is of: all that there is to check for what everybody may read.
+
+        Raises:
+            Refusal: 421 or 403.
+        """
+        self.origins.check(request.header(b"host"), joined(request, b"origin"))
 
     def pass_on(self, request: McpRequest, work: Work, refuse: Refuse) -> None:
         """Do something with a request that is let in; it may wait at the door for a while.
