@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from mcpserve.policy.proxies import group
+
 
 @attrs.frozen(kw_only=True)
 class Caller:
@@ -21,6 +23,11 @@ class Caller:
     groups: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     address: str | None = attrs.field(default=None, eq=False)
+
+    @property
+    def party(self) -> str:
+        """Whom limits count this as: somebody with a name by that, others by the address that they come from."""
+        return self.name if self.name is not None else f"@{group(self.address)}"
 
 
 ANONYMOUS = Caller()

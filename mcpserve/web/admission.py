@@ -1,6 +1,7 @@
 """The door: may this request come in, and whose is it? Asked before anything else of the request counts.
 
     Host and Origin     421, 403                `policy.origins`
+    how often           429                     `policy.rates`, by address first, then by caller
     who it is           400, 401, 403, 503      an `Identity`, if callers have to say so: `web.identity`
 
 Spec: 2026-07-28, Streamable HTTP, Security & Endpoint; Authorization.
@@ -15,11 +16,16 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mcpserve.errors import ProtocolError
+from mcpserve.errors import ProtocolError, Refusal
 from mcpserve.policy.callers import ANONYMOUS, Caller
 from mcpserve.policy.origins import Origins
+from mcpserve.policy.proxies import group
+from mcpserve.policy.rates import Rates
 from mcpserve.web.facts import joined
 from mcpserve.web.request import McpRequest
+from mcpserve.web.sight import Sight, ignored
+
+_REMEMBERED = 1024
 
 Work = Callable[[McpRequest, Caller], object]
 Refuse = Callable[[McpRequest, ProtocolError], object]
@@ -46,10 +52,15 @@ class Admission:
     Args:
         origins: By Host and Origin.
         identity: By who they are. None lets everybody in, and nobody has a name.
+        sight: Where they come from.
+        rates: How often.
     """
 
     origins: Origins
     identity: Identity | None = None
+    sight: Sight = attrs.field(factory=Sight)
+    rates: Rates = attrs.field(factory=Rates)
+    _anonymous: dict[str | None, Caller] = attrs.field(factory=dict, init=False)
 
     def admit(self, request: McpRequest) -> Caller | Deferred[Caller]:
         """Let a request in.
@@ -61,7 +72,23 @@ class Admission:
             ProtocolError: It is not let in; the Deferred fails with it as well.
         """
         self.check_origin(request)
-        return ANONYMOUS if self.identity is None else self.identity.identify(request)
+        address, now = request.seen.address, request.site.clock.seconds() if self.rates else 0.0
+        self.rates.take_by_address(group(address), now)
+        if self.identity is None:
+            return self._anonymous.get(address) or self._placed(ANONYMOUS, address)
+        caller = self.identity.identify(request)
+        if isinstance(caller, Deferred):
+            return caller.addCallback(self._counted, address, now)
+        return self._counted(caller, address, now)
+
+    def again(self, caller: Caller, now: float) -> None:
+        """Count one more request that came in together with one that was let in: a further element of a batch.
+
+        Raises:
+            Busy: 429, there were too many.
+        """
+        self.rates.take_by_address(group(caller.address), now)
+        self.rates.take_by_caller(caller.name, now)
 
     def check_origin(self, request: McpRequest) -> None:
         """Let a request near, whoever it is of: all that there is to check for what everybody may read.
@@ -69,7 +96,24 @@ class Admission:
         Raises:
             Refusal: 421 or 403.
         """
-        self.origins.check(request.header(b"host"), joined(request, b"origin"))
+        seen = request.seen = self.sight.see(request)
+        try:
+            self.origins.check(seen.host, joined(request, b"origin"))
+        except Refusal as refusal:
+            raise Refusal(refusal.status, refusal.message + ignored(request, seen), refusal.headers) from None
+
+    def _counted(self, caller: Caller, address: str | None, now: float) -> Caller:
+        self.rates.take_by_caller(caller.name, now)
+        return self._placed(caller, address)
+
+    def _placed(self, caller: Caller, address: str | None) -> Caller:
+        """The caller together with the address; that of nobody with a name is remembered, as it comes all the time."""
+        placed = attrs.evolve(caller, address=address)
+        if caller is ANONYMOUS:
+            if len(self._anonymous) >= _REMEMBERED:
+                self._anonymous.clear()
+            self._anonymous[address] = placed
+        return placed
 
     def pass_on(self, request: McpRequest, work: Work, refuse: Refuse) -> None:
         """Do something with a request that is let in; it may wait at the door for a while.

@@ -149,6 +149,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     phase = IDLE
     served = False
     input_over = False
+    secure = False
     _dropped = False
     _probe: interfaces.IDelayedCall | None = None
 
@@ -163,6 +164,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         super().connectionMade()
         self.peer = self.transport.getPeer()
         self.host = self.transport.getHost()
+        self.secure = self.isSecure()
         self.site.connections.add(self)
         self._enter(IDLE, self.site.limits.idle_timeout)
 

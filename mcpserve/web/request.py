@@ -31,6 +31,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
 if TYPE_CHECKING:
+    from mcpserve.policy.proxies import Seen
     from mcpserve.web.channel import McpChannel
     from mcpserve.web.site import McpSite
 
@@ -115,6 +116,8 @@ class McpRequest(_Request):  # type: ignore[misc]
 
     site: McpSite
     channel: McpChannel | None
+    seen: Seen
+    """Where it came from; set at the door."""
     defaultContentType = b"text/plain; charset=utf-8"
     _log = Logger()
 
@@ -147,6 +150,7 @@ class McpRequest(_Request):  # type: ignore[misc]
         self.transport = channel.transport
         self.client = channel.peer
         self.host = channel.host
+        self.secure = channel.secure
         self.fields: dict[bytes, bytes] = {}
         self.repeated: list[tuple[bytes, bytes]] = []
 
