@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from mcpserve.errors import Refusal
 from mcpserve.policy.callers import Caller
+from mcpserve.policy.capacity import Places
 from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import SUBSCRIPTION_ID, RequestMetadata
@@ -39,10 +40,12 @@ class SubscriptionLimits:
 
     Args:
         streams: Listen streams at once, in total.
+        of_caller: Those of one party; None for as many as there may be in total.
         named: URIs and the like that one client may name: in the filter of a stream, or in its session.
     """
 
     streams: int = 10_000
+    of_caller: int | None = None
     named: int = 1000
 
 
@@ -78,7 +81,8 @@ class Subscriptions:
         self._features = features
         self._keys = keys
         self._admission = admission or {}
-        self._open: dict[Subscription, None] = {}
+        self._open: dict[Subscription, str] = {}
+        self._places = Places("listen streams", "max_listeners", limits.streams, limits.of_caller)
         self._over = False
         self.methods: Mapping[str, Method] = {
             "subscriptions/listen": Method(run=self.listen, modern_only=True, streams=True)
@@ -105,19 +109,20 @@ class Subscriptions:
 
         Raises:
             InvalidParams: The filter is none.
-            Refusal: 503, there are too many streams, or the server stops.
+            Refusal: 503, the server stops.
+            Busy: There are too many streams, of this caller or in total.
         """
         asked = read_filter(exchange.request.params, self._keys, self.limits.named)
         if self._over:
             raise Refusal(503, "The server is shutting down; listen again", {"Retry-After": "1"})
-        if len(self._open) >= self.limits.streams:
-            raise Refusal(503, "This server has too many listen streams; try again later", {"Retry-After": "60"})
+        self._places.check(caller.party)
         granted: dict[str, Any] = {}
         for key in self.honoured(exchange.revision):
             if key.name in asked:
                 granted[key.name] = self._granted(key, asked[key.name], metadata, caller)
         subscription = Subscription(exchange, self.publisher, list(topics(granted)), self._ended)
-        self._open[subscription] = None
+        self._places.take(caller.party)
+        self._open[subscription] = caller.party
         # "The server MUST send notifications/subscriptions/acknowledged as the first message"
         exchange.notify(acknowledged(granted, exchange.request.id))
 
@@ -139,7 +144,9 @@ class Subscriptions:
         return asked if admit is None or not key.many else list(admit(asked, metadata, caller))
 
     def _ended(self, subscription: Subscription) -> None:
-        self._open.pop(subscription, None)
+        party = self._open.pop(subscription, None)
+        if party is not None:
+            self._places.give_back(party)
 
 
 class Subscription:

@@ -40,7 +40,7 @@ class Tools:
         self.catalog = catalog
         self._tasks = tasks
         self._answers = ToolAnswers(envelope)
-        self._runner = Runner(calls, self._answers)
+        self._runner = Runner(calls, self._answers, calls.rates)
         self._pages = Pages[Tool]("tools", wire.tool, envelope)
         self.methods: Mapping[str, Method] = {
             "tools/list": Method(run=self.list),
