@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
+
+from mcpserve.errors import ConfigurationError
+
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_NAME = re.compile(_TOKEN)
+_WORD = re.compile(r"[!-~]+")
+_LINE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_PART = re.compile(
+    rf"""[\s,]*(?:
+        (?P<name>{_TOKEN})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_TOKEN}))\s*(?=,|$)
+        | (?P<scheme>{_TOKEN})(?:\s+(?P<token>[A-Za-z0-9\-._~+/]+=*)\s*(?=,|$))?(?=[\s,]|$)
+    )""".replace("#", r"\#"),
+    re.VERBOSE,
+)
+_TELLING = 6
+"""Shorter secrets than this are words, too."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +85,7 @@ class Credentials(Protocol):
         """The headers to send with this request. They go to the origin of the client and to no other one."""
 
     async def challenged(self, challenge: Challenge) -> bool:
-        """The server refused. True to be asked for headers again and have the request repeated (three times at most)."""
+        """The server refused. True: ask for headers again, and repeat the request; this is done three times at most."""
 
 
 class BearerToken:
@@ -81,11 +99,11 @@ class BearerToken:
     """
 
     def __init__(self, token: str) -> None:
-        raise NotImplementedError
+        self._headers = {"Authorization": f"Bearer {_fit(token, 'token', _WORD)}"}
 
     async def headers(self, request: RequestFacts) -> Mapping[str, str]:
         """The `Authorization` header."""
-        raise NotImplementedError
+        return self._headers
 
     async def challenged(self, challenge: Challenge) -> bool:
         """There is no other token."""
@@ -104,11 +122,13 @@ class ApiKey:
     """
 
     def __init__(self, key: str, header: str = "X-API-Key") -> None:
-        raise NotImplementedError
+        if _NAME.fullmatch(header) is None:
+            raise ConfigurationError(f"{header!r} is no name of a header")
+        self._headers = {header: _fit(key, "key", _LINE)}
 
     async def headers(self, request: RequestFacts) -> Mapping[str, str]:
         """The header with the key."""
-        raise NotImplementedError
+        return self._headers
 
     async def challenged(self, challenge: Challenge) -> bool:
         """There is no other key."""
@@ -116,9 +136,58 @@ class ApiKey:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Credentials | None:
-    """The credentials that `MCPSERVE_TOKEN` (a bearer token) or `MCPSERVE_API_KEY` (`X-API-Key`) holds; None if neither.
+    """The credentials that the environment holds, if any: `MCPSERVE_TOKEN`, a bearer token, or `MCPSERVE_API_KEY`.
+
+    A key is sent as `X-API-Key`. A variable that is empty counts as not set.
 
     Raises:
         ConfigurationError: Both are set, or what is set can't stand in a header.
     """
-    raise NotImplementedError
+    token, key = environment.get("MCPSERVE_TOKEN"), environment.get("MCPSERVE_API_KEY")
+    if token and key:
+        raise ConfigurationError(
+            "MCPSERVE_TOKEN and MCPSERVE_API_KEY are both set: which one is meant? Unset the other"
+        )
+    if token:
+        return BearerToken(token)
+    return ApiKey(key) if key else None
+
+
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """Take secrets out of a text that a server wrote; the values of headers, with or without the scheme before them."""
+    for secret in secrets:
+        for part in (secret, secret.partition(" ")[2]):
+            if len(part) >= _TELLING:
+                text = text.replace(part, "[secret]")
+    return text
+
+
+def read_challenges(values: Iterable[str]) -> tuple[Scheme, ...]:
+    """Read the values of `WWW-Authenticate`, as far as they can be understood. Spec: RFC 9110, section 11.6.1."""
+    schemes: list[Scheme] = []
+    for value in values:
+        schemes.extend(_challenges_in(value))
+    return tuple(schemes)
+
+
+def _challenges_in(value: str) -> list[Scheme]:
+    found: list[tuple[str, dict[str, str], str | None]] = []
+    at = 0
+    while (match := _PART.match(value, at)) is not None:
+        at = match.end()
+        if match["scheme"] is not None:
+            found.append((match["scheme"].lower(), {}, match["token"]))
+        elif found:
+            quoted = match["quoted"]
+            plain = match["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted)
+            found[-1][1].setdefault(match["name"].lower(), plain)
+    return [Scheme(name, params, token) for name, params, token in found]
+
+
+def _fit(secret: str, what: str, pattern: re.Pattern[str]) -> str:
+    # The secret itself stays out of the message.
+    if pattern.fullmatch(secret) is None:
+        raise ConfigurationError(
+            f"The {what} can't stand in a header: it is empty, or there is a character that may not"
+        )
+    return secret

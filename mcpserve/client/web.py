@@ -1,17 +1,166 @@
-"""HTTP as the client sees it: a request, the head of its answer, and a body or events that are read at one's own pace."""
+"""HTTP as the client sees it: a request, the head of its answer, and a body or events that are read at one's own pace.
+
+treq is the way in. Beneath it is an agent of ours (`mcpserve.client.agent`), as Twisted's takes longer than a whole
+call may; what treq does for everybody and nobody needs here, it is spared: URLs are read once, and a cookie jar that is
+empty is not searched.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http.cookiejar import CookieJar
 from typing import Any
+from urllib.parse import urljoin
 
-from twisted.web.iweb import IAgent
+import attrs
+from hyperlink import EncodedURL, URLParseError
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.interfaces import IConsumer
+from twisted.web.client import RequestTransmissionFailed, ResponseFailed
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer
+from zope.interface import implementer
 
-from mcpserve.client.credentials import Credentials
+from mcpserve.client.agent import PoolAgent, target_of
+from mcpserve.client.answer import Answer, Inflow, Reading
+from mcpserve.client.connection import AnswerBroken, NotConnected
+from mcpserve.client.credentials import Challenge, Credentials, RequestFacts, hidden, read_challenges
+from mcpserve.client.deadline import Deadline
+from mcpserve.client.http1 import BadHttp, HeadTooLarge
 from mcpserve.client.limits import Limits, Timeouts
-from mcpserve.protocol.sse import Event
+from mcpserve.errors import (
+    AnswerLost,
+    AnswerTooLarge,
+    BadAnswer,
+    ClientClosed,
+    ClientError,
+    ConfigurationError,
+    DeadlinePassed,
+    Refused,
+    Unauthorized,
+    Unreachable,
+)
+
+__all__ = ["Answer", "Web"]
+
+REDIRECTS = 5
+"""How often one request is sent on."""
+REPETITIONS = 3
+"""How often one request is repeated for credentials that say that they can do better."""
 
 _NO_HEADERS: Mapping[str, str] = {}
+_NO_COOKIES = CookieJar()
+_PLACES_KEPT = 64
+_UNREACHED = (NotConnected, ConnectError, DNSLookupError)
+_LOST = (AnswerBroken, ConnectionClosed, ResponseFailed, RequestTransmissionFailed)
+_EXCERPT = 16 * 1024
+_QUOTED = 300
+
+
+class _ReadURL(EncodedURL):
+    """A URL that is in the form of the wire already, so treq need not see to that again for each request."""
+
+    def to_uri(self) -> EncodedURL:
+        """Itself."""
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:
+        """Spelled out once."""
+        text: str | None = self.__dict__.get("text")
+        if text is None:
+            text = self.__dict__["text"] = super().to_text(with_password)
+        return text
+
+
+class _Cookies(IndexableCookieJar):
+    """Cookies, as balancers that send a session to the same server want them; no work while there are none."""
+
+    _some = False
+
+    def add_cookie_header(self, request: Any) -> None:
+        """Add what is kept for a request."""
+        if self._some:
+            super().add_cookie_header(request)
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep what a response sets."""
+        if response.info().get_all("Set-Cookie", []):
+            self._some = True
+            super().extract_cookies(response, request)
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """Where a request goes.
+
+    Args:
+        url: The URL as text, without a fragment.
+        encoded: The same, for treq.
+        origin: What makes two places the same server: scheme, host, port.
+        name: The origin as it is shown; paths and queries may hold secrets.
+    """
+
+    url: str
+    encoded: EncodedURL = attrs.field(repr=False)
+    origin: tuple[bool, str, int]
+    name: str
+
+
+def place_of(url: str) -> Place:
+    """Read a URL.
+
+    Raises:
+        ConfigurationError: It is no URL that can be asked.
+    """
+    try:
+        encoded = EncodedURL.from_text(url).to_uri().replace(fragment="")
+        text = encoded.to_text(with_password=True)
+        target = target_of(text.encode("ascii"))
+    except (ValueError, URLParseError) as problem:
+        raise ConfigurationError(f"This is no URL of a server: {problem}") from None
+    if encoded.userinfo:
+        raise ConfigurationError("A URL is no place for a user or a password: hand credentials to the client instead")
+    name = f"{encoded.scheme}://{target.authority.decode('ascii')}"
+    return Place(url=text, encoded=_ReadURL.from_text(text), origin=target.key, name=name)
+
+
+@implementer(IBodyProducer)
+class _Sending:
+    """A request on its way to its head: its body, its deadline, and why it ended if we ended it.
+
+    Args:
+        body: The body.
+        deadline: Started with the time for the connection.
+        head: Seconds for the head, once the connection stands.
+    """
+
+    def __init__(self, body: bytes, deadline: Deadline, head: float | None) -> None:
+        self.length = len(body)
+        self.problem: ClientError | None = None
+        self.requested: Deferred[Any] | None = None
+        self._body = body
+        self._deadline = deadline
+        self._head = head
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """The connection stands."""
+        self._deadline.start("head", self._head)
+        consumer.write(self._body)
+        return succeed(None)
+
+    def stop(self, problem: ClientError) -> None:
+        """Give up."""
+        self.problem = problem
+        if self.requested is not None:
+            self.requested.cancel()
+
+    def stopProducing(self) -> None:
+        """All was written."""
+
+    pauseProducing = resumeProducing = stopProducing
 
 
 class Web:
@@ -23,7 +172,7 @@ class Web:
         limits: How much is taken.
         credentials: Who is calling.
         headers: More headers for each request; they are treated as secret as credentials.
-        agent: What speaks HTTP, for tests and for proxies; by default ours.
+        agent: What speaks HTTP, for tests and for proxies; by default ours. Its connections are not closed by us.
         origin: A URL of the only origin that credentials and `headers` are shown to; by default that of the first
             request.
     """
@@ -39,7 +188,20 @@ class Web:
         agent: IAgent | None = None,
         origin: str | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._reactor = reactor
+        self._timeouts = timeouts
+        self._limits = limits
+        self._credentials = credentials
+        self._headers = dict(headers)
+        self._origin = None if origin is None else place_of(origin).origin
+        self._pool: PoolAgent | None = None
+        if agent is None:
+            agent = self._pool = PoolAgent(reactor, idle=limits.connections)
+        self._treq = HTTPClient(agent, _Cookies())
+        self._places: dict[str, Place] = {}
+        self._sending: set[_Sending] = set()
+        self._inflows: set[Inflow] = set()
+        self._closed = False
 
     async def send(
         self,
@@ -68,69 +230,162 @@ class Web:
 
         Raises:
             Unreachable: No connection came about; nothing was sent.
-            AnswerLost: The connection broke off after something was sent, before the head had come.
+            AnswerLost: The connection broke off after something may have been sent, before the head had come.
             AnswerTooLarge: The head is larger than any head should be.
             BadAnswer: What came is not HTTP.
             DeadlinePassed: connect or head.
             Unauthorized: 401 or 403, after the credentials had their say.
             Refused: A redirect that is not followed.
             ClientClosed: `close` was called, before or meanwhile.
+            ConfigurationError: The URL can't be asked.
         """
-        raise NotImplementedError
+        place = self._place(url)
+        if self._origin is None:
+            self._origin = place.origin
+        attempt, redirects = 1, 0
+        while True:
+            secrets = await self._secrets(method, place, attempt)
+            answer = await self._exchange(method, place, {**secrets, **headers}, body or b"", timeouts)
+            if answer.status in (401, 403):
+                await self._plead(answer, place, secrets, attempt)
+                attempt += 1
+            elif answer.status in (301, 302, 303, 307, 308) and answer.header("location") is not None:
+                redirects += 1
+                place = self._redirected(answer, place, redirects)
+            else:
+                return answer
 
     async def close(self) -> None:
         """Abort what is open and close every connection; nothing is left in the reactor. May be called again."""
-        raise NotImplementedError
+        self._closed = True
+        for sending in list(self._sending):
+            sending.stop(_closed())
+        for inflow in list(self._inflows):
+            inflow.break_off(_closed())
+        if self._pool is not None:
+            await self._pool.close()
+
+    # --- one exchange
+
+    async def _exchange(
+        self, method: str, place: Place, headers: Mapping[str, str], body: bytes, timeouts: Timeouts | None
+    ) -> Answer:
+        if self._closed:
+            raise _closed()
+        waits = timeouts or self._timeouts
+        deadline = Deadline(self._reactor, lambda which, seconds: sending.stop(_too_late(place, which, seconds)))
+        sending = _Sending(body, deadline, waits.head)
+        deadline.start("connect", waits.connect)
+        self._sending.add(sending)
+        answer: Answer | None = None
+        try:
+            response = await self._request(method, place, headers, sending)
+            answer = Answer(response, self._reading(place, deadline, waits.idle))
+        except CancelledError:
+            if sending.problem is None:
+                raise
+            raise sending.problem from None
+        except (*_UNREACHED, *_LOST, BadHttp) as problem:
+            raise sending.problem or _explained(problem, place) from problem
+        finally:
+            self._sending.discard(sending)
+            if answer is None:
+                deadline.stop()
+        return answer
+
+    def _request(self, method: str, place: Place, headers: Mapping[str, str], sending: _Sending) -> Deferred[Any]:
+        fields = Headers()
+        for name, value in headers.items():
+            fields.setRawHeaders(name, [value])
+        sending.requested = self._treq.request(
+            method,
+            place.encoded,
+            headers=fields,
+            data=sending,
+            cookies=_NO_COOKIES,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+        )
+        return sending.requested
+
+    def _reading(self, place: Place, deadline: Deadline, idle: float | None) -> Reading:
+        return Reading(
+            limits=self._limits,
+            deadline=deadline,
+            idle=idle,
+            where=place.name,
+            opened=self._inflows.add,
+            ended=self._inflows.discard,
+        )
+
+    # --- where to, and who
+
+    def _place(self, url: str) -> Place:
+        place = self._places.get(url)
+        if place is None:
+            if len(self._places) >= _PLACES_KEPT:
+                self._places.clear()
+            place = self._places[url] = place_of(url)
+        return place
+
+    def _redirected(self, answer: Answer, place: Place, redirects: int) -> Place:
+        """Where to go on, if the same request may be made there."""
+        answer.abort()
+        target = place_of(urljoin(place.url, answer.header("location") or ""))
+        if target.origin != place.origin or answer.status not in (307, 308):
+            raise Refused(f"{place.name} answered {answer.status}: it sends us on to {target.name}", answer.status)
+        if redirects > REDIRECTS:
+            raise Refused(f"{place.name} sends us on and on", answer.status)
+        return target
+
+    async def _secrets(self, method: str, place: Place, attempt: int) -> Mapping[str, str]:
+        """What is shown to the client's own server only."""
+        if place.origin != self._origin:
+            return _NO_HEADERS
+        if self._credentials is None:
+            return self._headers
+        facts = RequestFacts(method=method, url=place.url, attempt=attempt)
+        return {**self._headers, **await self._credentials.headers(facts)}
+
+    async def _plead(self, answer: Answer, place: Place, secrets: Mapping[str, str], attempt: int) -> None:
+        """Return if the request shall be repeated."""
+        said = _quoted(answer, await answer.beginning(_EXCERPT, self._timeouts.close), secrets)
+        values = tuple(answer.headers("www-authenticate"))
+        if self._credentials is not None and place.origin == self._origin and attempt <= REPETITIONS:
+            challenge = Challenge(
+                status=answer.status, url=place.url, values=values, schemes=read_challenges(values), attempt=attempt
+            )
+            if await self._credentials.challenged(challenge):
+                return
+        raise Unauthorized(f"{place.name} answered {answer.status}{said}", answer.status, values)
 
 
-class Answer:
-    """The head of an answer, and the way to its body: `whole`, or `next_event` again and again; not both."""
+def _quoted(answer: Answer, body: bytes, secrets: Mapping[str, str]) -> str:
+    """What the server said with a refusal, for an error message: a line of text without our secrets in it."""
+    if answer.media_type not in ("application/json", "text/plain") or not body.strip():
+        return ""
+    text = " ".join(hidden(body.decode("utf-8", "replace"), secrets.values()).split())
+    printable = "".join(character for character in text if character.isprintable())
+    return ": " + (printable if len(printable) <= _QUOTED else printable[:_QUOTED] + "...")
 
-    status: int
-    """The HTTP status."""
-    media_type: str
-    """The media type, in lower case and without parameters; "" if there is none."""
 
-    def header(self, name: str) -> str | None:
-        """The value of a header; the last one, if there are several. Names are compared without case."""
-        raise NotImplementedError
+def _explained(problem: Exception, place: Place) -> ClientError:
+    if isinstance(problem, HeadTooLarge):
+        return AnswerTooLarge(f"{problem}, from {place.name}")
+    if isinstance(problem, BadHttp):
+        return BadAnswer(f"{problem}, from {place.name}")
+    why = str(problem) or type(problem).__name__
+    if isinstance(problem, _UNREACHED):
+        return Unreachable(f"{place.name} can't be reached: {why}")
+    return AnswerLost(f"The connection to {place.name} broke off before it answered: {why}")
 
-    async def whole(self) -> bytes:
-        """The whole body.
 
-        Cancel: The connection is closed at once.
+def _too_late(place: Place, which: str, seconds: float) -> DeadlinePassed:
+    if which == "connect":
+        return DeadlinePassed(f"There was no connection to {place.name} within {seconds:g} seconds", which)
+    return DeadlinePassed(f"{place.name} did not begin to answer within {seconds:g} seconds", which)
 
-        Raises:
-            AnswerTooLarge: It is larger than `limits.body`.
-            AnswerLost: It broke off, or was aborted.
-            DeadlinePassed: idle.
-            ClientClosed: The `Web` was closed.
-        """
-        raise NotImplementedError
 
-    async def next_event(self) -> Event | None:
-        """The next event that has data; None when the stream has come to its orderly end.
-
-        Cancel: The connection is closed at once. What had come is lost.
-
-        Raises:
-            AnswerTooLarge: An event is larger than `limits.event`.
-            AnswerLost: The stream broke off, or was aborted. What came before has been given.
-            DeadlinePassed: idle.
-            ClientClosed: The `Web` was closed.
-        """
-        raise NotImplementedError
-
-    @property
-    def last_event_id(self) -> str | None:
-        """The last event id in force after the event that was given last, those of events without data included."""
-        raise NotImplementedError
-
-    @property
-    def retry_ms(self) -> int | None:
-        """How long the server wants us to wait before we reconnect, if it said so."""
-        raise NotImplementedError
-
-    def abort(self) -> None:
-        """Close the connection at once. Who waits gets AnswerLost. Does nothing after the end of the answer."""
-        raise NotImplementedError
+def _closed() -> ClientClosed:
+    return ClientClosed("The client is closed")

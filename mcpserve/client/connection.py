@@ -1,0 +1,415 @@
+"""One connection to a server, and the request and the answer that are on it."""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+from typing import Protocol as Role
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IConsumer, IHandshakeListener, IProtocol
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer, IClientRequest, IResponse
+from zope.interface import implementer
+
+from mcpserve.client.http1 import BadHttp, Body, Head, HeadReader, Sized, body_of, lasts
+
+_DONE = Failure(ResponseDone())
+_WITHOUT_LENGTH = (b"GET", b"HEAD", b"DELETE")
+
+
+class NotConnected(Exception):
+    """No connection came about; nothing was sent."""
+
+
+class AnswerBroken(Exception):
+    """The connection broke off before the answer had ended."""
+
+
+@implementer(IConsumer)
+class _Collected:
+    """Takes what a producer writes at once."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Producers of bodies do not register."""
+
+    def unregisterProducer(self) -> None:
+        """Nor this."""
+
+    def write(self, data: bytes) -> None:
+        """Take bytes."""
+        self.data += data
+
+
+@implementer(IClientRequest)
+class Exchange:
+    """A request on its way to its response.
+
+    Args:
+        method: The method.
+        uri: What was asked for.
+        headers: The headers of the caller.
+        producer: Of the body; it writes all of it when it is started.
+        authority: The value of the `Host` header.
+        path: What stands in the request line.
+    """
+
+    def __init__(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers,
+        producer: IBodyProducer | None,
+        authority: bytes,
+        path: bytes,
+    ) -> None:
+        self.method = method
+        self.absoluteURI = uri
+        self.headers = headers
+        self.answered: Deferred[IResponse] = Deferred(self._cancel)
+        self.connecting: Deferred[Any] | None = None
+        self.connection: Connection | None = None
+        self._producer = producer
+        self._first = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, path, authority)
+        self._encoded: bytes | None = None
+
+    def encode(self) -> bytes:
+        """All of the request. The producer is started the first time.
+
+        Raises:
+            TypeError: The producer did not write at once.
+        """
+        if self._encoded is None:
+            body = self._body()
+            lines = [self._first]
+            for name, values in self.headers.getAllRawHeaders():
+                # treq always offers gzip. An event that waits in a compressor is late, and a body has no limit then.
+                if name != b"Accept-Encoding":
+                    lines.extend([b"%b: %b\r\n" % (name, value) for value in values])
+            if body or self.method not in _WITHOUT_LENGTH:
+                lines.append(b"Content-Length: %d\r\n" % len(body))
+            self._encoded = b"".join([*lines, b"\r\n", body])
+        return self._encoded
+
+    def _body(self) -> bytes:
+        if self._producer is None:
+            return b""
+        collected = _Collected()
+        if not self._producer.startProducing(collected).called:
+            self._producer.stopProducing()
+            raise TypeError("The body of a request has to be in memory")
+        return collected.data
+
+    def fail(self, reason: Exception) -> None:
+        """There will be no response."""
+        if not self.answered.called:
+            self.answered.errback(Failure(reason))
+
+    def _cancel(self, _: object) -> None:
+        if self.connecting is not None:
+            self.connecting.cancel()
+        elif self.connection is not None:
+            self.connection.abort()
+
+
+@implementer(IResponse)
+class Response:
+    """The head of an answer, and the transport of whoever reads its body.
+
+    Args:
+        head: The head.
+        exchange: The request.
+        length: How long the body will be, if that is known.
+        connection: Where it comes from.
+    """
+
+    def __init__(self, head: Head, exchange: Exchange, length: Any, connection: Connection) -> None:
+        self.version = (b"HTTP", 1, head.minor)
+        self.code = head.status
+        self.phrase = head.phrase
+        self.headers = head.headers
+        self.length = length
+        self.request = exchange
+        self.previousResponse: IResponse | None = None
+        self._connection: Connection | None = connection
+        self._reader: IProtocol | None = None
+        self._held: list[bytes] = []
+        self._end: Failure | None = None
+        self.paused = False
+
+    def setPreviousResponse(self, response: IResponse) -> None:
+        """Remember the redirect that led here."""
+        self.previousResponse = response
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        """Tell a protocol of all that came and comes, and then of the end; its transport is this response."""
+        self._reader = protocol
+        protocol.makeConnection(self)  # type: ignore[arg-type]  # readers pause and abort, and write nothing
+        held, self._held = self._held, []
+        for piece in held:
+            protocol.dataReceived(piece)
+        if self._end is not None:
+            protocol.connectionLost(self._end)
+        elif held and not self.paused:
+            self._resume()
+
+    # --- of the connection
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody reads it."""
+        return self._reader is not None
+
+    def deliver(self, data: bytes) -> None:
+        """Content has come."""
+        if self._reader is None:
+            self._held.append(data)
+        else:
+            self._reader.dataReceived(data)
+
+    def finish(self, reason: Failure) -> None:
+        """Nothing more will come."""
+        self._connection, self._end = None, reason
+        if self._reader is not None:
+            self._reader.connectionLost(reason)
+
+    # --- of the reader
+
+    def pauseProducing(self) -> None:
+        """Read no more for now."""
+        self.paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        self.paused = False
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
+    def abortConnection(self) -> None:
+        """Close the connection at once, if the answer has not ended; the reader is told later, as by a socket."""
+        if self._connection is not None:
+            self._connection.abort()
+
+    stopProducing = loseConnection = abortConnection
+
+
+class Pool(Role):
+    """Whom a connection tells of its life."""
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was made."""
+
+    def release(self, connection: Connection) -> None:
+        """A connection is free for the next request."""
+
+    def lost(self, connection: Connection) -> None:
+        """A connection is gone."""
+
+
+@implementer(IHandshakeListener)
+class Connection(Protocol):
+    """One connection, with one request at a time.
+
+    Args:
+        pool: Whom to tell.
+        key: What the pool finds it by.
+        secure: It is ready only when TLS is agreed on.
+    """
+
+    transport: Any
+
+    def __init__(self, pool: Pool, key: tuple[bool, str, int], secure: bool) -> None:
+        self.key = key
+        self.idle_since = 0.0
+        self.ready: Deferred[Connection] = Deferred(lambda _: self.abort())
+        self._pool = pool
+        self._secure = secure
+        self._direct = False
+        self._poll: Any = None
+        self._usable = True
+        self._exchange: Exchange | None = None
+        self._heads = HeadReader()
+        self._head: Head | None = None
+        self._body: Body = Sized(0)
+        self._response: Response | None = None
+
+    # --- requests
+
+    def fresh(self) -> bool:
+        """Whether nothing has come since the last answer: no end, and nothing that nobody asked for."""
+        return self._usable and not (self._poll is not None and self._poll.poll(0))
+
+    def carry(self, exchange: Exchange) -> bool:
+        """Send a request. False if nothing of it was sent; then the connection is of no use any more."""
+        self._heads = HeadReader()
+        self._exchange, exchange.connection = exchange, self
+        try:
+            data = exchange.encode()
+        except TypeError as problem:
+            self.abort()
+            exchange.fail(problem)
+            return True
+        if self._write(data):
+            return True
+        self._exchange = exchange.connection = None
+        return False
+
+    def _write(self, data: bytes) -> bool:
+        """Write; on plain TCP at once, which saves a turn of the reactor and tells whether anything was sent."""
+        if not self._usable:
+            return False
+        if self._direct:
+            sent = self.transport.writeSomeData(data)
+            if isinstance(sent, Exception):
+                return False
+            if sent == len(data):
+                return True
+            # From now on there may be something in the transport's own buffer that must go first.
+            self._direct, data = False, data[sent:]
+        self.transport.write(data)
+        return True
+
+    # --- of the reader and the pool
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if self._usable:
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._usable:
+            self.transport.resumeProducing()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._usable = False
+        self.transport.abortConnection()
+
+    def retire(self) -> None:
+        """Close in good order. Over TLS that would wait for the other side, so there it is cut."""
+        self._usable = False
+        if self._secure:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    # --- of the transport
+
+    def connectionMade(self) -> None:
+        """The connection stands, but for TLS."""
+        self._pool.opened(self)
+        transport = self.transport
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+        # Over TLS the transport is a wrapper, and never this class.
+        self._direct = isinstance(transport, tcp.Connection) and not self._secure
+        if hasattr(transport, "fileno") and hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(transport.fileno(), select.POLLIN)
+        if not self._secure:
+            self.ready.callback(self)
+
+    def handshakeCompleted(self) -> None:
+        """TLS is agreed on, and the server is who it should be."""
+        if not self.ready.called:
+            self.ready.callback(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the answer have come."""
+        if not self._usable:
+            return
+        try:
+            if self._response is not None:
+                self._receive_body(self._response, data)
+            elif self._exchange is not None:
+                self._receive_head(self._exchange, data)
+            else:
+                self.abort()
+        except BadHttp as problem:
+            self._break_off(problem)
+
+    def _receive_head(self, exchange: Exchange, data: bytes) -> None:
+        found = self._heads.feed(data)
+        if found is None:
+            return
+        self._head, rest = found
+        self._body = body_of(self._head, exchange.method)
+        response = Response(self._head, exchange, _length(self._head, self._body), self)
+        self._response = response
+        if rest or self._body.done:
+            self._receive_body(response, rest)
+        exchange.answered.callback(response)
+        if self._response is response and not response.wanted:
+            # Nobody reads it yet, so no more of it is taken.
+            self.pause()
+
+    def _receive_body(self, response: Response, data: bytes) -> None:
+        body = self._body
+        if not body.done:
+            content = body.feed(data)
+            data = body.rest
+            if content:
+                response.deliver(content)
+        if body.done and self._response is response:
+            self._finish(response, data)
+
+    def _finish(self, response: Response, rest: bytes) -> None:
+        """The answer has ended: free the connection first, so that whoever hears of it can use it."""
+        assert self._head is not None
+        lasting = lasts(self._head) and not rest
+        self._exchange = self._response = self._head = None
+        if response.paused:
+            self.transport.resumeProducing()
+        if self._usable and lasting:
+            self._pool.release(self)
+        else:
+            self.retire()
+        response.finish(_DONE)
+
+    def _break_off(self, problem: Exception) -> None:
+        exchange, response = self._exchange, self._response
+        self._exchange = self._response = None
+        self.abort()
+        if response is not None:
+            response.finish(Failure(problem))
+        if exchange is not None:
+            exchange.fail(problem)
+
+    def connectionLost(self, reason: Failure = _DONE) -> None:
+        """The connection is gone."""
+        self._usable = False
+        exchange, response = self._exchange, self._response
+        self._exchange = self._response = None
+        self._pool.lost(self)
+        if not self.ready.called:
+            self.ready.errback(Failure(NotConnected(_why(reason))))
+        if response is not None:
+            orderly = reason.check(ConnectionDone) is not None and self._body.closed()
+            response.finish(_DONE if orderly else Failure(AnswerBroken(_why(reason))))
+        if exchange is not None:
+            exchange.fail(AnswerBroken(_why(reason)))
+
+
+def _length(head: Head, body: Body) -> Any:
+    if not isinstance(body, Sized):
+        return UNKNOWN_LENGTH
+    return 0 if body.done else int(head.headers.getRawHeaders(b"content-length", [b"0"])[0].split(b",")[0])
+
+
+def _why(reason: Failure) -> str:
+    return str(reason.value) or type(reason.value).__name__
