@@ -1,0 +1,139 @@
+"""The stream on which a server of 2025-11-25 or before says what belongs to no request. It is a luxury: that it is not
+offered, breaks or hangs never disturbs anything else. Spec: 2025-11-25, Transports, Listening for Messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from mcpserve.client.inflight import Work
+from mcpserve.client.posting import STREAM, Endpoint, is_stream
+from mcpserve.client.resuming import is_transient
+from mcpserve.client.session import Session
+from mcpserve.client.web import Answer
+from mcpserve.errors import AnswerLost, BadAnswer, ClientError, DeadlinePassed, Unreachable
+
+log = Logger()
+
+
+@attrs.define(eq=False)
+class _Course:
+    """How listening has gone so far, in one session."""
+
+    session: Session
+    failures: int = 0
+    offered: bool = False
+    last_id: str | None = None
+    retry_ms: int | None = None
+
+
+class Overhearing:
+    """Listens in the session of the moment, and comes back when the stream breaks off.
+
+    Args:
+        endpoint: The server.
+        hear: Takes the data of an event. May raise BadAnswer.
+        forgotten: Told that the server has forgotten the session.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, hear: Callable[[bytes], None], forgotten: Callable[[Session], object]
+    ) -> None:
+        self._endpoint = endpoint
+        self._hear = hear
+        self._forgotten = forgotten
+        self._work: Work | None = None
+        self._tired: tuple[Session, float] | None = None
+
+    def begin(self, session: Session) -> None:
+        """Listen in a session, and no longer in the one before."""
+        self.stop()
+        self._work = work = Work(self._listen(_Course(session)))
+        work.ended(self._ended)
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._tired = None
+        if self._work is not None:
+            self._work.cancel()
+
+    def nudge(self) -> None:
+        """The server is well: if it was not when we gave up, and that is a while ago, listen again."""
+        if self._tired is not None:
+            session, since = self._tired
+            if self._endpoint.clock.seconds() - since >= self._endpoint.retries.longest:
+                self.begin(session)
+
+    async def _listen(self, course: _Course) -> None:
+        retries = self._endpoint.retries
+        while await self._once(course):
+            if course.failures > retries.attempts:
+                self._tired = course.session, self._endpoint.clock.seconds()
+                return
+            delay = retries.delay(max(course.failures - 1, 0), self._endpoint.random())
+            if course.retry_ms is not None:
+                delay = max(delay, course.retry_ms / 1000)
+            await deferLater(self._endpoint.clock, delay)
+
+    async def _once(self, course: _Course) -> bool:
+        """Connect and listen to the end; tell whether it is worth coming back."""
+        endpoint = self._endpoint
+        headers = {**course.session.headers, "Accept": STREAM}
+        if course.last_id:
+            headers["Last-Event-ID"] = course.last_id
+        course.failures += 1
+        try:
+            answer = await endpoint.web.send("GET", endpoint.url, headers, None, endpoint.timeouts)
+        except (Unreachable, AnswerLost, DeadlinePassed):
+            return True
+        try:
+            if is_stream(answer) and answer.status == 200:
+                await self._follow(course, answer)
+                return True
+            return self._refused(course, answer)
+        finally:
+            answer.abort()
+
+    async def _follow(self, course: _Course, answer: Answer) -> None:
+        course.offered = True
+        try:
+            while (event := await answer.next_event()) is not None:
+                course.failures = 0
+                if event.type == "message":
+                    self._heard(event.data)
+        except AnswerLost:
+            pass
+        except DeadlinePassed:
+            course.failures = 0  # Silence is no fault; the connection is renewed, in case that nobody is there.
+        finally:
+            if answer.last_event_id is not None:
+                course.last_id = answer.last_event_id
+                course.failures = 0
+            if answer.retry_ms is not None:
+                course.retry_ms = answer.retry_ms
+
+    def _heard(self, data: bytes) -> None:
+        try:
+            self._hear(data)
+        except BadAnswer as error:
+            log.warn("The server said something that is not MCP, outside of all requests: {reason}", reason=str(error))
+
+    def _refused(self, course: _Course, answer: Answer) -> bool:
+        if is_transient(answer):
+            return True
+        if answer.status == 404 and course.offered:
+            self._forgotten(course.session)
+            return False
+        if course.last_id:
+            # What was said after this event is lost for us, but not what will be said.
+            course.last_id = None
+            return True
+        return False
+
+    def _ended(self, error: BaseException | None) -> None:
+        if isinstance(error, ClientError):
+            log.info("No messages outside of requests from this server: {reason}", reason=str(error))
