@@ -1,6 +1,6 @@
-"""`python -m mcpserve` is the command line."""
+"""`python -m mcpserve` is the program `mcpserve`."""
 
-from mcpserve.service.commands import main
+from mcpserve.cli.entry import main
 
 if __name__ == "__main__":
     main()

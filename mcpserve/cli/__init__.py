@@ -1,0 +1,1 @@
+"""The command line: `mcpserve`, which is also `python -m mcpserve`."""

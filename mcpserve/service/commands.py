@@ -1,15 +1,13 @@
-"""`python -m mcpserve`: the commands, and what each takes."""
+"""`mcpserve stdio`: its options, and what it does."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 from twisted.internet import reactor
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from mcpserve.errors import ConfigurationError, PluginError
@@ -35,7 +33,7 @@ class StdioOptions(SettingOptions):
     )
 
     def getSynopsis(self) -> str:
-        """Only its own: Twisted would put that of all commands before it."""
+        """Only its own: Twisted would put the name of the program before it."""
         return self.synopsis
 
     def report(self) -> int:
@@ -43,36 +41,19 @@ class StdioOptions(SettingOptions):
         return report(attrs.evolve(self.settings, listen=()), sys.stdout)
 
 
-class Commands(UsageOptions):
-    """The commands that there are."""
-
-    synopsis = "Usage: python -m mcpserve COMMAND [options]"
-    longdesc = "The server over HTTP is `twist mcpserve` or `twistd mcpserve`."
-    subCommands: ClassVar[list[Any]] = [
-        ["stdio", None, StdioOptions, "Serve over standard input and output, as a child of an MCP host."],
-    ]
-
-    def opt_version(self) -> None:
-        """Print the version of mcpserve, and exit."""
-        print(version("mcpserve"))
-        raise SystemExit
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Carry a command out.
+def main(words: Sequence[str]) -> None:
+    """Serve as the command line says.
 
     Args:
-        words: The command line without the program's name; that of the process by default.
+        words: What follows `stdio`.
     """
-    commands: Any = Commands()  # type: ignore[no-untyped-call]
+    options: Any = StdioOptions()
     try:
-        commands.parseOptions(None if words is None else list(words))
-        if commands.subCommand is None:
-            raise UsageError("a command is missing; --help lists them")
+        options.parseOptions(list(words))
     except UsageError as error:
         print(f"mcpserve: {error}", file=sys.stderr)
         raise SystemExit(WRONG_USAGE) from None
-    serve_stdio(commands.subOptions)
+    serve_stdio(options)
 
 
 def serve_stdio(options: StdioOptions) -> None:
