@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mcpserve.errors import ProtocolError
+from mcpserve.policy.callers import Caller
 from mcpserve.protocol import jsonrpc, sse
 from mcpserve.protocol.exchange import NO_HEADERS, Exchange
 from mcpserve.protocol.types import RequestId
@@ -19,12 +20,22 @@ from mcpserve.web.response import JSON_HEADERS, ResponseWriter
 MOST_ELEMENTS = 1000
 """Of a batch: an element of two bytes may cost an answer of a hundred."""
 
+Again = Callable[[Caller], object]
+"""Counts one more request of a caller; raises Busy if there were too many."""
+
+
+def uncounted(caller: Caller) -> None:
+    """Count nothing: there is no limit."""
+
 
 class BatchReply:
     """The replies to one batch. Implements `web.response.Listener`.
 
     Args:
         writer: The one response.
+
+    Attributes:
+        requests: How many there were among its elements so far.
     """
 
     def __init__(self, writer: ResponseWriter) -> None:
@@ -32,6 +43,7 @@ class BatchReply:
         self._replies: list[bytes] = []
         self._elements: list[ElementCarrier] = []
         self._waiting = 0
+        self.requests = 0
         self._complete = False
         writer.listener = self
 

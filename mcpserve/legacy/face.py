@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcpserve.errors import InvalidRequest, ProtocolError, Refusal
-from mcpserve.legacy.batches import MOST_ELEMENTS, BatchReply
+from mcpserve.legacy.batches import MOST_ELEMENTS, Again, BatchReply, uncounted
 from mcpserve.legacy.handshake import Handshake, agree, metadata_of
 from mcpserve.legacy.requests import AskingCarrier
 from mcpserve.legacy.session import Session
@@ -33,13 +33,20 @@ class SessionFace:
         sessions: Where sessions live.
         turns: Shared by all responses.
         subscriptions: What there is to hear of lists and resources that change, if anything is.
+        again: Counts the requests of a batch after its first; may raise Busy.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, sessions: Sessions, turns: Turns, subscriptions: Subscriptions | None = None
+        self,
+        dispatcher: Dispatcher,
+        sessions: Sessions,
+        turns: Turns,
+        subscriptions: Subscriptions | None = None,
+        again: Again = uncounted,
     ) -> None:
         self._handshake = Handshake(dispatcher, subscriptions)
         self._turns = turns
+        self._again = again
         self.sessions = sessions
 
     # --- LegacyFace
@@ -91,7 +98,8 @@ class SessionFace:
         """Go on with the sessions of the process before; see `Sessions.restore`."""
         number = self.sessions.restore()
         for session in self.sessions:
-            self._handshake.attend(session, session.say, session.uris)
+            # what else its client has shown, it will show again with its next request
+            self._handshake.attend(session, Caller(name=session.owner), session.say, session.uris)
         return number
 
     # --- requests
@@ -100,8 +108,8 @@ class SessionFace:
         if facts.session_id is not None:
             raise InvalidRequest("initialize begins a session and can't be sent within one")
         agreed = agree(message.params)
-        session = self.sessions.open(agreed.revision, agreed.client_info, agreed.capabilities, caller.name)
-        self._handshake.attend(session, session.say)
+        session = self.sessions.open(agreed.revision, agreed.client_info, agreed.capabilities, caller)
+        self._handshake.attend(session, caller, session.say)
         result = self._handshake.result(agreed.revision)
         headers = [(b"Mcp-Session-Id", session.id.encode("ascii"))]
         writer = ResponseWriter(request, facts.accept, self._turns, headers)
@@ -147,6 +155,9 @@ class SessionFace:
             if message.method == "initialize":
                 # "The initialize request MUST NOT be part of a JSON-RPC batch" (2025-03-26, Lifecycle)
                 raise InvalidRequest("initialize can't be part of a batch")
+            if reply.requests:
+                self._again(caller)
+            reply.requests += 1
             known = metadata_of(session, message)
         except ProtocolError as error:
             reply.refuse(error, message.id)
@@ -164,5 +175,5 @@ class SessionFace:
         if facts.session_id is None:
             raise Refusal(400, "The Mcp-Session-Id header is missing; send initialize first")
         session = self.sessions.get(facts.session_id, caller.name)
-        self._handshake.attend(session, session.say)
+        self._handshake.attend(session, caller, session.say)
         return session

@@ -85,16 +85,21 @@ class Handshake:
             result["instructions"] = self._dispatcher.instructions
         return result
 
-    def attend(self, settled: Settled, send: Callable[[bytes], bool], uris: Collection[str] = ()) -> None:
+    def attend(
+        self, settled: Settled, caller: Caller, send: Callable[[bytes], bool], uris: Collection[str] = ()
+    ) -> None:
         """Let a client hear of what changes, from now on until its `watch` is closed.
 
         Args:
-            settled: What is known of it. Nothing happens if it hears already.
+            settled: What is known of it. If it hears already, it does so from now on as this caller.
+            caller: Who it is, with what it has shown last.
             send: Sends an encoded notification that belongs to no request; False when there is no way to do so now.
             uris: The resources that it has subscribed to before.
         """
-        if settled.watch is None and self._subscriptions is not None:
-            settled.watch = Watch(self._subscriptions, settled.revision, send, uris)
+        if settled.watch is not None:
+            settled.watch.caller = caller
+        elif self._subscriptions is not None:
+            settled.watch = Watch(self._subscriptions, settled.revision, send, uris, caller=caller)
 
     def dispatch(self, settled: Settled, exchange: Exchange, known: RequestMetadata, caller: Caller) -> None:
         """Answer a request after the handshake, now or later, through its exchange."""

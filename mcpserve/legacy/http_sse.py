@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -23,9 +24,11 @@ from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException
 
 from mcpserve.errors import InternalError, ProtocolError, Refusal
+from mcpserve.legacy.batches import Again
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.talk import Talk
 from mcpserve.policy.callers import Caller
+from mcpserve.policy.capacity import Places
 from mcpserve.protocol import jsonrpc, sse
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.server.conversation import Conversation, Voice
@@ -47,10 +50,12 @@ class HttpSseLimits:
 
     Args:
         count: Streams at the most; more are refused with 503.
+        of_caller: Those of one party, with 429; None for as many as there may be in total.
         lifetime: Seconds after which one ends in any case.
     """
 
     count: int = 10_000
+    of_caller: int | None = None
     lifetime: float = 24 * 3600.0
 
 
@@ -62,26 +67,32 @@ class SseSession:
         caller: Whose it is.
         handshake: Answers what only these revisions have.
         on_end: Called once, when the stream is gone.
+        again: Counts the requests of a batch after its first.
     """
 
     def __init__(
-        self, writer: ResponseWriter, caller: Caller, handshake: Handshake, on_end: Callable[[], object]
+        self, writer: ResponseWriter, caller: Caller, handshake: Handshake, on_end: Callable[[], object], again: Again
     ) -> None:
         self.caller = caller
         self.ending: IDelayedCall | None = None
         self._writer = writer
         self._on_end = on_end
         self._conversation = Conversation(self)
-        self._talk = Talk(handshake, self._conversation, caller)
+        self._talk = Talk(handshake, self._conversation, caller, again)
         writer.listener = self
 
-    def take(self, body: bytes) -> None:
+    def take(self, body: bytes, caller: Caller) -> None:
         """Take what the client says.
+
+        Args:
+            body: The message.
+            caller: Who says it: the party that opened the stream, with the credential that it shows now.
 
         Raises:
             ProtocolError: It is no message, or a batch that can't stand here. All else is answered on the stream.
         """
         message = jsonrpc.parse(body)
+        self._talk.heard_from(caller)
         try:
             self._talk.take(message)
         except ProtocolError as error:
@@ -159,6 +170,10 @@ class HttpSse:
     turns: Turns
     limits: HttpSseLimits = HttpSseLimits()
     _sessions: dict[str, SseSession] = attrs.field(factory=dict, init=False)
+    _places: Places = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._places = Places("streams", "max_sessions", self.limits.count, self.limits.of_caller)
 
     app = Klein()
     app.url_map.merge_slashes = False
@@ -211,16 +226,20 @@ class HttpSse:
         facts = read_facts(request)
         if not facts.accept.sse:
             raise Refusal(406, "The Accept header must take text/event-stream")
-        if len(self._sessions) >= self.limits.count:
-            raise Refusal(503, "This server has too many streams; try again later", {"Retry-After": "60"})
+        self._places.take(caller.party)
         session_id = secrets.token_urlsafe(24)
         writer = ResponseWriter(request, facts.accept, self.turns)
-        session = SseSession(writer, caller, self.handshake, lambda: self._sessions.pop(session_id, None))
+        session = SseSession(writer, caller, self.handshake, partial(self._ended, session_id), self.admission.again)
         self._sessions[session_id] = session
         session.ending = self.turns.clock.callLater(self.limits.lifetime, session.close)
         # "the server MUST send an endpoint event containing a URI for the client to use for sending messages"
         writer.open(sse.named_event("endpoint", f"{MESSAGES}?sessionId={session_id}".encode("ascii")))
         writer.until_replied()
+
+    def _ended(self, session_id: str) -> None:
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            self._places.give_back(session.caller.party)
 
     def _take(self, request: McpRequest, caller: Caller) -> None:
         check_content_type(request)
@@ -228,5 +247,5 @@ class HttpSse:
         session = self._sessions.get(session_id)
         if session is None or session.caller.name != caller.name:
             raise Refusal(404, f"This session is unknown or its stream has ended; open another with GET {STREAM}")
-        session.take(request.body)
+        session.take(request.body, caller)
         request.answer(202, _ACCEPTED, b"Accepted")

@@ -28,6 +28,7 @@ class SessionLimits:
 
     Args:
         count: Sessions at the most; more are refused with 503.
+        of_caller: Those of one party, with 429; None for as many as there may be in total.
         idle: Seconds without a request and without an open stream after which one ends.
         lifetime: Seconds after which one ends in any case.
         streams: Streams of one session that are open or wait for their client; those that have had their reply make
@@ -38,6 +39,7 @@ class SessionLimits:
     """
 
     count: int = 10_000
+    of_caller: int | None = None
     idle: float = 30 * 60.0
     lifetime: float = 24 * 3600.0
     streams: int = 1000
@@ -53,6 +55,7 @@ class Session:
     Attributes:
         id: What its client calls it.
         owner: The name of the caller who began it, if he had to say it; for everybody else there is no such session.
+        party: Whom limits count it for.
         key: What the journal calls it.
         cost: Bytes of memory for what its client says about itself, about.
         uris: The resources that it had subscribed to in the process before; `watch` knows what it subscribes to now.
@@ -65,6 +68,7 @@ class Session:
     capabilities: Mapping[str, Any]
     created: float
     last_used: float
+    party: str = ""
     key: int = 0
     cost: int = 0
     log_level: LogLevel = "info"
@@ -278,6 +282,7 @@ def recalled(stored: StoredSession, cost: int, limits: SessionLimits, keeping: K
         capabilities=stored.capabilities,
         created=stored.created,
         last_used=stored.last_used,
+        party=stored.owner or "",
         key=stored.key,
         cost=cost,
         log_level=stored.state.get("log_level", "info"),

@@ -11,17 +11,25 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mcpserve.errors import Refusal
+from mcpserve.errors import Busy, Refusal
 from mcpserve.features.timing import TimingWheel
 from mcpserve.legacy.handshake import details
 from mcpserve.legacy.session import Session, SessionLimits, recalled
 from mcpserve.legacy.streams import Keeping
+from mcpserve.policy.callers import ANONYMOUS, Caller
+from mcpserve.policy.capacity import Places
 from mcpserve.protocol.revisions import Revision
 from mcpserve.stores.events import EventRoom
 from mcpserve.stores.sessions import Journal, StoredSession
 
 DETAILS_COST = 25
 """Bytes of memory for a byte of JSON, at the most: it is kept as Python objects."""
+
+UNUSED = 2.0
+"""Seconds after which a session may make room for another, if nothing came after its initialize."""
+
+EXPIRY = 1.0
+"""Seconds between two looks at which sessions have expired, when there is no room."""
 
 _USUAL = SessionLimits()
 
@@ -46,7 +54,10 @@ class Sessions:
         self.room = EventRoom(limits.memory)
         self._keeping = Keeping(wheel=TimingWheel(clock), limits=limits.resume, room=self.room, journal=journal)
         self._sessions: dict[str, Session] = {}
+        self._unused: dict[str, Session] = {}
+        self._places = Places("sessions", "max_sessions", limits.count, limits.of_caller)
         self._cost = 0
+        self._looked = -EXPIRY
         self._sweep_call: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -60,23 +71,21 @@ class Sessions:
         revision: Revision,
         client_info: Mapping[str, Any],
         capabilities: Mapping[str, Any],
-        owner: str | None = None,
+        caller: Caller = ANONYMOUS,
     ) -> Session:
         """Begin a session.
 
         Raises:
-            Refusal: 503, there are too many.
+            Busy: There are too many, of this caller or in total.
         """
         cost = DETAILS_COST * details(client_info, capabilities)
-        if self._full(cost):
-            self._expire()
-        if self._full(cost):
-            raise Refusal(503, "This server has too many sessions; try again later", {"Retry-After": "60"})
+        self._make_room(cost, caller.party)
         now = self._clock.seconds()
         session = Session(
             # "SHOULD be globally unique and cryptographically secure", in visible ASCII
             id=secrets.token_urlsafe(24),
-            owner=owner,
+            owner=caller.name,
+            party=caller.party,
             revision=revision,
             client_info=client_info,
             capabilities=capabilities,
@@ -88,6 +97,7 @@ class Sessions:
         )
         session.begin()
         self._add(session)
+        self._unused[session.id] = session
         return session
 
     def get(self, session_id: str, owner: str | None = None) -> Session:
@@ -109,13 +119,17 @@ class Sessions:
         if session is None or session.owner != owner:
             raise Refusal(404, "This session is unknown or has ended; send initialize to begin another")
         session.last_used = now
+        if self._unused:
+            self._unused.pop(session_id, None)
         return session
 
     def close(self, session: Session) -> None:
         """End a session, its streams and its calls."""
         known = self._sessions.pop(session.id, None)
+        self._unused.pop(session.id, None)
         session.close()
         if known is not None:
+            self._places.give_back(session.party)
             self._cost -= session.cost
             if self.journal is not None:
                 self.journal.close_session(session.key)
@@ -167,7 +181,40 @@ class Sessions:
     def _full(self, cost: int) -> bool:
         return len(self._sessions) >= self._limits.count or self._cost + cost > self._limits.details
 
+    def _make_room(self, cost: int, party: str) -> None:
+        """Let go of what has expired, and then of a session that nobody has used, if there is no room for one more.
+
+        A flood of initializes without more thus makes room for itself, and for everybody else.
+        """
+        if self._full(cost) or not self._places.room(party):
+            self._expire_again()
+        if not self._places.room(party):
+            self._drop_unused(party)
+        while self._full(cost) and self._drop_unused(None):
+            pass
+        self._places.check(party)
+        if self._full(cost):
+            raise Busy(503, "This server has too many sessions (max_sessions); try again later", 60)
+
+    def _expire_again(self) -> None:
+        """Not for each of many that find no room: looking at all sessions takes a while."""
+        now = self._clock.seconds()
+        if now - self._looked >= EXPIRY:
+            self._expire()
+
+    def _drop_unused(self, party: str | None) -> bool:
+        """Close the oldest session that was never used, of this party or of any; False if there is none."""
+        limit = self._clock.seconds() - UNUSED
+        for session in self._unused.values():
+            if session.created > limit:
+                return False
+            if party is None or session.party == party:
+                self.close(session)
+                return True
+        return False
+
     def _add(self, session: Session) -> None:
+        self._places.add(session.party)
         self._sessions[session.id] = session
         self._cost += session.cost
         if self._sweep_call is None:
@@ -187,7 +234,7 @@ class Sessions:
         self._expire()
 
     def _expire(self) -> None:
-        now = self._clock.seconds()
+        now = self._looked = self._clock.seconds()
         self.room.sweep(now)
         for session in self:
             if session.expired(now):

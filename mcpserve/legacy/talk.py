@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mcpserve.errors import InvalidRequest, ProtocolError
-from mcpserve.legacy.batches import MOST_ELEMENTS
+from mcpserve.legacy.batches import MOST_ELEMENTS, Again, uncounted
 from mcpserve.legacy.handshake import Agreement, Handshake, agree, metadata_of
 from mcpserve.legacy.requests import AskingCarrier, Requests
 from mcpserve.policy.callers import Caller
@@ -29,14 +29,24 @@ class Talk:
         handshake: Answers what only these revisions have.
         conversation: What is in flight on the connection.
         caller: Who is calling.
+        again: Counts the requests of a batch after its first; may raise Busy.
     """
 
-    def __init__(self, handshake: Handshake, conversation: Conversation, caller: Caller) -> None:
+    def __init__(
+        self, handshake: Handshake, conversation: Conversation, caller: Caller, again: Again = uncounted
+    ) -> None:
         self._handshake = handshake
         self._conversation = conversation
         self._caller = caller
+        self._again = again
         self._agreed: Agreement | None = None
         self._requests = Requests()
+
+    def heard_from(self, caller: Caller) -> None:
+        """What comes next was sent by this caller: the same party, with what it has shown now."""
+        self._caller = caller
+        if self._agreed is not None and self._agreed.watch is not None:
+            self._agreed.watch.caller = caller
 
     @property
     def settled(self) -> bool:
@@ -83,7 +93,7 @@ class Talk:
         agreed = agree(message.params)
         self._conversation.say(jsonrpc.encode_result(message.id, self._handshake.result(agreed.revision)))
         self._agreed = agreed
-        self._handshake.attend(agreed, self._tell)
+        self._handshake.attend(agreed, self._caller, self._tell)
 
     def _answer(self, message: Request, answer: Answer | None = None) -> None:
         agreed = self._agreed
@@ -135,6 +145,9 @@ class Talk:
         if message.method == "initialize":
             # "The initialize request MUST NOT be part of a JSON-RPC batch" (2025-03-26, Lifecycle)
             raise InvalidRequest("initialize can't be part of a batch")
+        if replies.requests:
+            self._again(self._caller)
+        replies.requests += 1
         replies.expect()
         try:
             self._answer(message, replies.settle)
@@ -158,6 +171,7 @@ class Replies:
         self._say = say
         self._replies: list[bytes] = []
         self._missing = 1
+        self.requests = 0
 
     def expect(self) -> None:
         """There will be one more, or word that there will be none."""

@@ -27,19 +27,27 @@ class Places:
         """How many parties have a place."""
         return len(self._of_party)
 
-    def check(self, party: str) -> int:
-        """Tell how many places a party has, if there is one more for it; none is taken.
+    def check(self, party: str) -> None:
+        """See that there is one more place for a party; none is taken.
 
         Raises:
             Busy: 429, this party has all of its places; 503, all are taken.
         """
+        if self.taken >= self.total:
+            raise Busy(503, f"This server is busy with {self.taken} {self.what} ({self._setting}); try again later", 2)
         count = self._of_party.get(party, 0)
         if count >= self.share:
             setting = f"{self._setting}_of_caller"
             raise Busy(429, f"You have {count} {self.what} at once, which is what one may have here ({setting})")
-        if self.taken >= self.total:
-            raise Busy(503, f"This server is busy with {self.taken} {self.what} ({self._setting}); try again later", 2)
-        return count
+
+    def room(self, party: str) -> bool:
+        """Tell whether there is one more place of those that this party may have."""
+        return self._of_party.get(party, 0) < self.share
+
+    def add(self, party: str) -> None:
+        """Take a place, whether there is one or not: what is there already has it."""
+        self._of_party[party] = self._of_party.get(party, 0) + 1
+        self.taken += 1
 
     def take(self, party: str) -> None:
         """Take a place, to be given back once.
@@ -47,8 +55,8 @@ class Places:
         Raises:
             Busy: There is none; see `check`.
         """
-        self._of_party[party] = self.check(party) + 1
-        self.taken += 1
+        self.check(party)
+        self.add(party)
 
     def give_back(self, party: str) -> None:
         """Give one place back."""

@@ -54,12 +54,14 @@ class Admission:
         identity: By who they are. None lets everybody in, and nobody has a name.
         sight: Where they come from.
         rates: How often.
+        clock: Gives the time for that.
     """
 
     origins: Origins
     identity: Identity | None = None
     sight: Sight = attrs.field(factory=Sight)
     rates: Rates = attrs.field(factory=Rates)
+    clock: Callable[[], float] = lambda: 0.0
     _anonymous: dict[str | None, Caller] = attrs.field(factory=dict, init=False)
 
     def admit(self, request: McpRequest) -> Caller | Deferred[Caller]:
@@ -72,7 +74,7 @@ class Admission:
             ProtocolError: It is not let in; the Deferred fails with it as well.
         """
         self.check_origin(request)
-        address, now = request.seen.address, request.site.clock.seconds() if self.rates else 0.0
+        address, now = request.seen.address, self.clock()
         self.rates.take_by_address(group(address), now)
         if self.identity is None:
             return self._anonymous.get(address) or self._placed(ANONYMOUS, address)
@@ -81,12 +83,13 @@ class Admission:
             return caller.addCallback(self._counted, address, now)
         return self._counted(caller, address, now)
 
-    def again(self, caller: Caller, now: float) -> None:
+    def again(self, caller: Caller) -> None:
         """Count one more request that came in together with one that was let in: a further element of a batch.
 
         Raises:
             Busy: 429, there were too many.
         """
+        now = self.clock()
         self.rates.take_by_address(group(caller.address), now)
         self.rates.take_by_caller(caller.name, now)
 

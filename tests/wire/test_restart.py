@@ -13,6 +13,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from mcpserve import publish, resource
 from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.streams import ResumeLimits
+from mcpserve.policy.callers import Caller
 from mcpserve.stores.events import EventLimits
 from mcpserve.stores.writing import State, WriteLimits
 from tests.wire.http import Peer
@@ -371,7 +372,7 @@ def test_an_owner(tmp_path: Path) -> None:
     lives = Lives(tmp_path)
     sessions = lives.server.sessions
     session = lives.session()
-    owned = sessions.open(sessions.get(session.id).revision, {"name": "n", "version": "1"}, {}, "ann")
+    owned = sessions.open(sessions.get(session.id).revision, {"name": "n", "version": "1"}, {}, Caller(name="ann"))
     lives.server.turn()
     lives.killed(session)
     assert lives.server.sessions.get(owned.id, "ann").owner == "ann"
