@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import jsonschema_rs
 
 from mcpserve.errors import PluginError
+from mcpserve.features import fanning
 
 _DIALECTS = (
     "https://json-schema.org/draft/2020-12/schema",
@@ -26,6 +27,11 @@ _DIALECTS = (
 _VALUE = "\0"
 """Stands in the validator's messages for the value, which we shorten."""
 _VALUE_LENGTH, _MESSAGE_LENGTH = 60, 240
+_MOST_WAYS = 500
+"""Ways along which a value is explained; each takes some 50 microseconds."""
+_WIDEST_FAN = 10_000
+"""Alternatives for one value that a schema may have: even a flat value is compared with all of them."""
+_NO_WAY = "the value does not fit the schema, and is nested too deeply among its alternatives to say where"
 
 
 class Validator:
@@ -37,7 +43,8 @@ class Validator:
         formats: True when `format` asserts (a date must be a date); else as the dialect has it.
 
     Raises:
-        PluginError: The schema is not valid, names a dialect that is not supported, or refers to another document.
+        PluginError: The schema is not valid, names a dialect that is not supported, refers to another document, or has
+            more alternatives than anybody can look at.
     """
 
     def __init__(self, schema: Any, what: str, *, formats: bool | None = None) -> None:
@@ -49,6 +56,11 @@ class Validator:
         except (ValueError, TypeError, jsonschema_rs.ReferencingError) as error:
             raise PluginError(f"{what} is not a valid JSON Schema: {_reason(error, schema)}") from error
         self.is_valid = self._compiled.is_valid
+        self._fan = fanning.fan(schema)
+        if self._fan > _WIDEST_FAN:
+            raise PluginError(
+                f"{what} has more than {_WIDEST_FAN} alternatives, one within another, for a single value"
+            )
 
     def problems(self, instance: Any, limit: int = 5) -> list[str]:
         """Say what is wrong with a value: path and remedy for each problem; empty when nothing is.
@@ -59,6 +71,8 @@ class Validator:
         """
         if self.is_valid(instance):
             return []
+        if self._fan > 1 and self._fan ** min(fanning.depth(instance) + 1, 30) > _MOST_WAYS:
+            return [_NO_WAY]
         sentences = dict.fromkeys(map(_sentence, _leaves(self._compiled.iter_errors(instance))))
         return list(islice(sentences, limit))
 
