@@ -21,7 +21,7 @@ class Work:
 
     def __init__(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         # What an `async def` gives, which is all that there is here, can say whether it runs.
-        self._coroutine = cast(CoroutineType[Any, Any, None], coroutine)
+        self._coroutine = cast("CoroutineType[Any, Any, None]", coroutine)
         self._done = ensureDeferred(coroutine)
 
     def ended(self, told: Callable[[BaseException | None], object]) -> None:
