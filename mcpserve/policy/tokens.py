@@ -120,6 +120,17 @@ def is_local_url(url: str) -> bool:
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
+def metadata_urls(issuer: str) -> Sequence[str]:
+    """Where an authorization server may have its metadata, in the order in which to look.
+
+    Spec: Authorization Server Discovery, Authorization Server Metadata Discovery.
+    """
+    scheme, host, path, _, _ = urlsplit(issuer)
+    root, path = f"{scheme}://{host}", path.rstrip("/")
+    inserted = [f"{root}/.well-known/{name}{path}" for name in ("oauth-authorization-server", "openid-configuration")]
+    return [*inserted, f"{root}{path}/.well-known/openid-configuration"] if path else inserted
+
+
 def shown(value: object) -> str:
     """A part of a token in a message: what it says of itself, no more of it than fits."""
     return repr(value[:_SHOWN]) if isinstance(value, str) else "missing" if value is None else "no text"

@@ -16,13 +16,13 @@ from mcpserve.errors import ConfigurationError, StartError, StoreError
 from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.handshake import Handshake
-from mcpserve.legacy.http_sse import HttpSse, HttpSseLimits
+from mcpserve.legacy.http_sse import MESSAGES, STREAM, HttpSse, HttpSseLimits
 from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.sessions import Sessions
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.policy.origins import Origins
 from mcpserve.service.greeting import greeting
-from mcpserve.service.identity import identity
+from mcpserve.service.identity import Entrance
 from mcpserve.service.listening import listen, on_loopback
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
@@ -64,11 +64,13 @@ class Daemon(Service):
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings), self._storage.sessions)
         self._legacy = legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
-        admission = Admission(origins(settings), identity(reactor, settings))
+        self._entrance = Entrance(reactor, settings, {STREAM: (MESSAGES,)} if settings.http_sse else {})
+        admission = Admission(origins(settings), self._entrance.doorkeeper)
         endpoint = Endpoint(self.offer.dispatcher, admission, turns, legacy)
         handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
         self.http_sse = HttpSse(handshake, admission, turns, http_sse_limits(settings))
-        resource = RoutedResource(endpoint.app, others=self.http_sse.places() if settings.http_sse else {})
+        others = {**self._entrance.places(admission), **(self.http_sse.places() if settings.http_sse else {})}
+        resource = RoutedResource(endpoint.app, others=others)
         self.site = McpSite(resource, clock=reactor, limits=http_limits(settings), refusal=site_refusal)
         self.site.noisy = False
 
@@ -90,6 +92,7 @@ class Daemon(Service):
             if not self._ports:
                 self._listen()
             self.offer.start()
+            self._entrance.start()
         except StoreError as error:
             raise StartError(str(error)) from error
         self._reactor.callWhenRunning(self._started)
@@ -105,6 +108,7 @@ class Daemon(Service):
         await pause(self._reactor, FLUSH if self.site.connections else 0)
         await self._storage.close()
         self.offer.stop()
+        await self._entrance.stop()
 
     def _restore(self) -> None:
         self._storage.open()
@@ -157,7 +161,11 @@ class Daemon(Service):
             signal.signal(signal.SIGHUP, self._on_hangup)
 
     def _on_hangup(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self.offer.reload)
+        self._reactor.callFromThread(self._reload)
+
+    def _reload(self) -> None:
+        self._entrance.reload()
+        self.offer.reload()
 
     def _stop_or_hurry(self) -> None:
         if self.running:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -67,13 +67,19 @@ def _missing_pages(catalogs: Catalogs) -> Iterator[str]:
             yield f"{tool.origin}: tool {tool.name!r}: its `_meta` names the resource {uri}, which is not served"
 
 
-def report(settings: Settings, out: TextIO, parse: Callable[[str], object] = str) -> int:
+def report(
+    settings: Settings,
+    out: TextIO,
+    parse: Callable[[str], object] = str,
+    checks: Sequence[Callable[[Settings], object]] = (),
+) -> int:
     """Say what would be served, or all that is wrong.
 
     Args:
         settings: What the operator set.
         out: Where to say it.
         parse: Reads the description of an endpoint; raises ConfigurationError.
+        checks: What else looks at the settings; they raise ConfigurationError.
 
     Returns:
         The exit status: 0 when it would be served, 1 when not.
@@ -82,6 +88,11 @@ def report(settings: Settings, out: TextIO, parse: Callable[[str], object] = str
     for description in settings.listen:
         try:
             parse(description)
+        except ConfigurationError as error:
+            problems.append(str(error))
+    for check in checks:
+        try:
+            check(settings)
         except ConfigurationError as error:
             problems.append(str(error))
     try:

@@ -9,6 +9,7 @@ from twisted.internet import reactor
 
 from mcpserve.errors import ConfigurationError, PluginError
 from mcpserve.service.daemon import Daemon
+from mcpserve.service.identity import check_identity
 from mcpserve.service.listening import parse
 from mcpserve.service.options import FIELDS, SettingOptions, refuse, taking
 from mcpserve.service.plugins import load, report
@@ -27,7 +28,7 @@ class Options(SettingOptions):
 
     def report(self) -> int:
         """Say what would be served, and where; nothing is listened on."""
-        return report(self.settings, sys.stdout, lambda description: parse(reactor, description))
+        return report(self.settings, sys.stdout, lambda described: parse(reactor, described), [check_identity])
 
 
 def makeService(options: Options) -> Service:
