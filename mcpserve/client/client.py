@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import random as chance
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Self, TypedDict, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version as version_of
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 
-from twisted.internet.defer import Deferred
+import attrs
 from twisted.web.iweb import IAgent
 
+from mcpserve.client.answering import Elicit, Handlers, Roots, Sample, Visit
+from mcpserve.client.calls import ToolStream, event_of, tool_result, understood
 from mcpserve.client.conversation import ServerDescription
+from mcpserve.client.credentials import Credentials
+from mcpserve.client.eras import Eras
+from mcpserve.client.hosting import Hosting
 from mcpserve.client.limits import Limits, Retries, Timeouts
-from mcpserve.client.opening import Opening
-from mcpserve.client.values import (
-    Change,
-    FormQuestion,
-    LogMessage,
-    Notice,
-    PageQuestion,
-    Progress,
-    PromptResult,
-    SamplingQuestion,
-)
-from mcpserve.protocol.inputs import Action, Root, Sampled
+from mcpserve.client.line import Line
+from mcpserve.client.listening import Subscription, filter_of
+from mcpserve.client.opening import Opening, OverHttp, OverStdio, Settings
+from mcpserve.client.servers import HttpServer, NamedServer
+from mcpserve.client.values import LogMessage, Notice, Progress, PromptResult
+from mcpserve.errors import BadAnswer
+from mcpserve.protocol import reading
+from mcpserve.protocol.jsonrpc import Notification
+from mcpserve.protocol.metadata import SERVER_INFO
 from mcpserve.protocol.types import (
     Completion,
     Contents,
+    Implementation,
     LogLevel,
     PromptDefinition,
     ResourceDefinition,
@@ -33,17 +37,13 @@ from mcpserve.protocol.types import (
     ToolDefinition,
 )
 
-Elicited = Mapping[str, Any] | Action
-"""What became of a form: what the user filled in (accepted), or "accept" (all defaults), "decline", "cancel"."""
-Elicit = Callable[[FormQuestion], Elicited | Awaitable[Elicited] | Deferred[Elicited]]
-Visit = Callable[[PageQuestion], Action | Awaitable[Action] | Deferred[Action]]
-Sample = Callable[[SamplingQuestion], Sampled | Awaitable[Sampled] | Deferred[Sampled]]
-Roots = Sequence[Root] | Callable[[], Sequence[Root] | Awaitable[Sequence[Root]] | Deferred[Sequence[Root]]]
+T = TypeVar("T")
 OnNotice = Callable[[Notice], None]
 OnProgress = Callable[[Progress], None]
 OnLog = Callable[[LogMessage], None]
-ToolEvent = Progress | LogMessage | Result
 TIMEOUTS, LIMITS, RETRIES = Timeouts(), Limits(), Retries()
+VERSION = version_of("mcpserve")
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Options(TypedDict, total=False):
@@ -78,7 +78,7 @@ class Client:
     out of a loop over a stream cancels the call on the server, at once.
 
     Args:
-        url: The server's URL, http: or https:.
+        url: The server's URL, http: or https:; or another way to it.
         agent: What makes HTTP requests, instead of our own.
         credentials: What adds credentials to requests and answers challenges; see `mcpserve.client.credentials`.
         headers: More headers of each HTTP request.
@@ -100,12 +100,12 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        url: str | Opening,
         *,
         agent: IAgent | None = None,
-        credentials: Any = None,
+        credentials: Credentials | None = None,
         headers: Mapping[str, str] | None = None,
-        eras: Any = None,
+        eras: Eras | None = None,
         reactor: Any = None,
         elicit: Elicit | None = None,
         visit: Visit | None = None,
@@ -118,11 +118,26 @@ class Client:
         retries: Retries = RETRIES,
         revision: str | None = None,
         name: str = "mcpserve",
-        version: str = "0.1.0",
+        version: str = VERSION,
         log_level: LogLevel | None = None,
         random: Callable[[], float] = chance.random,
     ) -> None:
-        raise NotImplementedError
+        handlers = Handlers(elicit=elicit, visit=visit, sample=sample, roots=roots, more=capabilities or {})
+        opening = (
+            OverHttp(url, agent=agent, credentials=credentials, headers=headers or {}, eras=eras)
+            if isinstance(url, str)
+            else url
+        )
+        settings = Settings(
+            reactor=_installed_reactor() if reactor is None else reactor,
+            timeouts=timeouts,
+            limits=limits,
+            retries=retries,
+            revision=revision,
+            random=random,
+        )
+        self._host = Hosting(Implementation(name=name, version=version), handlers, log_level, on_notice)
+        self._line = Line(opening, settings, self._host, handlers.input_responses)
 
     @classmethod
     def stdio(
@@ -141,17 +156,19 @@ class Client:
             cwd: The directory that the child works in.
             options: As of `Client`.
         """
-        raise NotImplementedError
+        return cls(OverStdio(command, env=env, cwd=cwd), **options)
 
     @classmethod
-    def to(cls, server: Any, **options: Unpack[Options]) -> Self:
-        """A client of a named server (`mcpserve.client.servers.NamedServer`), as configuration files describe it."""
-        raise NotImplementedError
+    def to(cls, server: NamedServer, **options: Unpack[Options]) -> Self:
+        """A client of a named server, as configuration files describe it (`mcpserve.client.servers`)."""
+        if isinstance(server, HttpServer):
+            return cls(OverHttp(server.url, headers=server.headers, sse=server.transport == "sse"), **options)
+        return cls.stdio(server.command, env=server.env, cwd=server.cwd, **options)
 
     @classmethod
     def through(cls, opening: Opening, **options: Unpack[Options]) -> Self:
         """A client that goes another way to its server: a transport of your own."""
-        raise NotImplementedError
+        return cls(opening, **options)
 
     # --- life
 
@@ -163,14 +180,15 @@ class Client:
         Raises:
             Unreachable, DeadlinePassed, Unauthorized, Refused, BadAnswer, RemoteError: It did not come about.
         """
-        raise NotImplementedError
+        await self._line.open()
+        return self
 
     async def close(self) -> None:
         """Cancel all that runs, end the session, leave nothing in the reactor; within `timeouts.close`, never raises.
 
         A closed client stays closed. What still waits for an answer raises `ClientClosed`.
         """
-        raise NotImplementedError
+        await self._line.close()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -185,13 +203,26 @@ class Client:
         Raises:
             ClientClosed: The client is not open.
         """
-        raise NotImplementedError
+        return self._line.conversation.server
 
     # --- what the server has
 
     async def discover(self) -> ServerDescription:
         """Ask the server again what it is and can; where that is said once in a session, what it said."""
-        raise NotImplementedError
+        known = self.server
+        if not known.revision.modern:
+            return known
+        result = await self._line.ask("server/discover", repeatable=True)
+        capabilities, instructions = result.get("capabilities"), result.get("instructions")
+        if not isinstance(capabilities, dict):
+            raise BadAnswer('The result of server/discover has no object "capabilities"')
+        return attrs.evolve(
+            known,
+            implementation=_implementation_in(result) or known.implementation,
+            capabilities=capabilities,
+            instructions=instructions if isinstance(instructions, str) else None,
+            raw=result,
+        )
 
     async def list_tools(self, *, fresh: bool = False) -> Sequence[ToolDefinition]:
         """All tools, of all pages.
@@ -199,19 +230,19 @@ class Client:
         Args:
             fresh: Ask the server even if what it said before still holds.
         """
-        raise NotImplementedError
+        return await self._line.catalogue.tools.get(fresh=fresh, join=not fresh)
 
     async def list_prompts(self, *, fresh: bool = False) -> Sequence[PromptDefinition]:
         """All prompts; as `list_tools`."""
-        raise NotImplementedError
+        return await self._line.catalogue.prompts.get(fresh=fresh, join=not fresh)
 
     async def list_resources(self, *, fresh: bool = False) -> Sequence[ResourceDefinition]:
         """All resources; as `list_tools`."""
-        raise NotImplementedError
+        return await self._line.catalogue.resources.get(fresh=fresh, join=not fresh)
 
     async def list_resource_templates(self, *, fresh: bool = False) -> Sequence[ResourceDefinition]:
         """All templates of resources, the template in `uri`; as `list_tools`."""
-        raise NotImplementedError
+        return await self._line.catalogue.templates.get(fresh=fresh, join=not fresh)
 
     # --- its use
 
@@ -243,7 +274,23 @@ class Client:
         Raises:
             ClientError: There is no result.
         """
-        raise NotImplementedError
+        wants = on_progress is not None
+        errand = self._line.tool(name, arguments, progress=wants, timeout=timeout, meta=meta)
+        try:
+            while True:
+                message = await errand.receive()
+                if not isinstance(message, Notification):
+                    return tool_result(message)
+                event = event_of(message)
+                if event is None:
+                    self._host.heard(message)
+                elif isinstance(event, Progress):
+                    if on_progress is not None:
+                        on_progress(event)
+                elif on_log is not None:
+                    on_log(event)
+        finally:
+            errand.cancel()
 
     def stream_tool(
         self,
@@ -257,13 +304,16 @@ class Client:
 
         The call is sent when the first event is asked for. Leaving the loop early cancels the call on the server.
         """
-        raise NotImplementedError
+        errand = self._line.tool(name, arguments, progress=True, timeout=timeout, meta=meta)
+        return ToolStream(errand, self._host.heard)
 
     async def read_resource(
         self, uri: str, *, timeout: float | None = None, meta: Mapping[str, Any] | None = None
     ) -> Sequence[Contents]:
         """What a resource holds."""
-        raise NotImplementedError
+        params = _params({"uri": uri}, meta)
+        result = await self._line.ask("resources/read", params, timeout, repeatable=True)
+        return understood(reading.contents_of, result, "resources/read")
 
     async def get_prompt(
         self,
@@ -274,7 +324,9 @@ class Client:
         meta: Mapping[str, Any] | None = None,
     ) -> PromptResult:
         """A prompt, filled in with arguments."""
-        raise NotImplementedError
+        params = _params({"name": name, "arguments": dict(arguments or {})}, meta)
+        result = await self._line.ask("prompts/get", params, timeout, repeatable=True)
+        return understood(_prompt_result, result, "prompts/get")
 
     async def complete(
         self,
@@ -296,7 +348,12 @@ class Client:
             context: The other arguments that are known already.
             timeout: Seconds until the answer; by default `timeouts.total`.
         """
-        raise NotImplementedError
+        reference = {"type": "ref/prompt", "name": name} if kind == "prompt" else {"type": "ref/resource", "uri": name}
+        params: dict[str, Any] = {"ref": reference, "argument": {"name": argument, "value": value}}
+        if context:
+            params["context"] = {"arguments": dict(context)}
+        result = await self._line.ask("completion/complete", params, timeout, repeatable=True)
+        return understood(reading.completion_of, result, "completion/complete")
 
     def listen(
         self,
@@ -318,15 +375,22 @@ class Client:
             idle: Seconds without a sign of life after which the stream is taken for dead. Servers need not give any, so
                 by default there is no such deadline.
         """
-        raise NotImplementedError
+        wanted = filter_of(tools=tools, prompts=prompts, resources=resources, uris=uris)
+        if not wanted:
+            raise ValueError("Say what to listen for: tools, prompts, resources or uris")
+        return self._line.subscribe(wanted, idle)
 
     async def ping(self) -> float:
         """Ask for a sign of life; the seconds that it took."""
-        raise NotImplementedError
+        # Since 2026-07-28 there is no `ping`: `server/discover` is what each server answers.
+        method = "server/discover" if self.server.revision.modern else "ping"
+        began = self._line.clock.seconds()
+        await self._line.ask(method, repeatable=True)
+        return self._line.clock.seconds() - began
 
     async def set_log_level(self, level: LogLevel) -> None:
         """Choose the least severe log messages that are wanted."""
-        raise NotImplementedError
+        await self._line.set_log_level(level)
 
     async def request(
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -337,71 +401,41 @@ class Client:
             RemoteError: The server answered with an error.
             ClientError: There is no answer.
         """
-        raise NotImplementedError
+        return await self._line.ask(method, params or _NOTHING, timeout)
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send any notification."""
-        raise NotImplementedError
+        await self._line.conversation.notify(method, params or _NOTHING)
 
 
-class ToolStream:
-    """What a tool says, as it comes; see `Client.stream_tool`.
-
-    An async iterator, and an async context manager that cancels a call which has not ended. So does the end of its
-    life: in CPython that is the moment in which a loop is left.
-    """
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> ToolEvent:
-        """The next event; the last one is the `Result`."""
-        raise NotImplementedError
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *reason: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Cancel the call if it has not ended; nothing more comes."""
-        raise NotImplementedError
-
-    def cancel(self, reason: str | None = None) -> None:
-        """The same without waiting, with words for the server's log."""
-        raise NotImplementedError
+def _params(params: dict[str, Any], meta: Mapping[str, Any] | None) -> dict[str, Any]:
+    return params if meta is None else {**params, "_meta": meta}
 
 
-class Subscription:
-    """Changes, as the server tells of them; see `Client.listen`.
+def _prompt_result(shape: Mapping[str, Any]) -> PromptResult:
+    """Read a `GetPromptResult`."""
+    description, meta = shape.get("description"), shape.get("_meta")
+    return PromptResult(
+        messages=reading.messages_of(shape),
+        description=description if isinstance(description, str) else None,
+        meta=meta if isinstance(meta, dict) else None,
+        extra={name: value for name, value in shape.items() if name not in _OF_PROMPT_RESULTS},
+    )
 
-    An async iterator that ends when the server ends the subscription; and an async context manager: inside it the
-    subscription stands, so that what changes from then on is heard.
-    """
 
-    @property
-    def honoured(self) -> Mapping[str, Any]:
-        """What the server agreed to tell of, as a filter of `subscriptions/listen`; empty until it has said so."""
-        raise NotImplementedError
+_OF_PROMPT_RESULTS = frozenset({"messages", "description", "_meta", "resultType"})
 
-    def __aiter__(self) -> Self:
-        return self
 
-    async def __anext__(self) -> Change:
-        """The next change."""
-        raise NotImplementedError
+def _implementation_in(result: Mapping[str, Any]) -> Implementation | None:
+    """The server's name and version in the `_meta` of a result."""
+    meta = result.get("_meta")
+    try:
+        return reading.implementation_of(meta.get(SERVER_INFO)) if isinstance(meta, dict) else None
+    except ValueError:
+        return None
 
-    async def __aenter__(self) -> Self:
-        raise NotImplementedError
 
-    async def __aexit__(self, *reason: object) -> None:
-        await self.aclose()
+def _installed_reactor() -> Any:
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs one; only who brings none wants that
 
-    async def aclose(self) -> None:
-        """End the subscription."""
-        raise NotImplementedError
-
-    def cancel(self) -> None:
-        """The same without waiting."""
-        raise NotImplementedError
+    return reactor

@@ -188,6 +188,25 @@ def encode_value(value: str | int | bool) -> str:
     return _SENTINEL_START + base64.b64encode(value.encode("utf-8")).decode("ascii") + _SENTINEL_END
 
 
+def mirrored_headers(parameters: Sequence[MirroredParameter], arguments: Any) -> dict[str, str]:
+    """The headers that a call with these arguments carries, by name.
+
+    A value that no header can say is left out: the server refuses the call, and says why.
+
+    Spec: Streamable HTTP, Client Behavior: "extract the value at each annotated property's exact property path,
+    omitting the header when no value is present".
+    """
+    headers: dict[str, str] = {}
+    for parameter in parameters:
+        value = _value_at(parameter.path, arguments)
+        if isinstance(value, float):
+            # 3.0 is an integer to JSON Schema; another fraction does not fit, and the server may say so.
+            headers[parameter.header] = str(int(value)) if value.is_integer() else repr(value)
+        elif isinstance(value, str) or (value is not None and abs(value) <= SAFE_INTEGER):
+            headers[parameter.header] = encode_value(value)
+    return headers
+
+
 def _is_sentinel(value: str) -> bool:
     return value.startswith(_SENTINEL_START) and value.endswith(_SENTINEL_END)
 
