@@ -31,7 +31,8 @@ OPTIONS = {
     "body-timeout": BODY_SECONDS,
     "idle-timeout": IDLE_SECONDS,
     "write-stall": STALL_SECONDS,
-    "max-sessions": 1000,
+    "max-sessions": 200,
+    "session-idle": 5.0,
 }
 """What the server under attack is started with: deadlines that a test can wait for, and few sessions."""
 
