@@ -39,6 +39,7 @@ class Program(LazyGroup):
         "prompts": Lazy("mcpserve.cli.listing:prompts", "List the prompts of a server."),
         "prompt": Lazy("mcpserve.cli.reading:prompt", "Get a prompt."),
         "listen": Lazy("mcpserve.cli.hearing:listen", "Hear what changes on a server."),
+        "keys": Lazy("mcpserve.cli.keys:keys", "Make, list and revoke the API keys of a server."),
         "new-plugin": Lazy("mcpserve.cli.plugin:new_plugin", "Write a plugin and its test, to begin with."),
         "stdio": Lazy("mcpserve.cli.serving:stdio", "Serve over standard input and output, as a child of an MCP host."),
         "completion": Lazy("mcpserve.cli.completing:completion", "Print what makes a shell complete these commands."),
