@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
@@ -56,14 +56,23 @@ class Catalog(Generic[T]):
         items: In the order in which they are listed.
         page_size: How many a page holds at the most.
         noun: What they are, for messages.
+        shared: False when it is what some callers see of a larger one.
+
+    Attributes:
+        encoded: Its pages as they travel, by whatever they depend on; for whoever makes them.
 
     Raises:
         PluginError: Some have the same name; the message has a line for each pair, with both origins.
     """
 
-    def __init__(self, items: Sequence[T] = (), *, page_size: int = PAGE_SIZE, noun: str = "tool") -> None:
+    def __init__(
+        self, items: Sequence[T] = (), *, page_size: int = PAGE_SIZE, noun: str = "tool", shared: bool = True
+    ) -> None:
         self._items: dict[str, T] = {}
         self.page_size = page_size
+        self.noun = noun
+        self.shared = shared
+        self.encoded: dict[tuple[str, str | None, str], Any] = {}
         problems = []
         for item in items:
             other = self._items.setdefault(item.name, item)
@@ -81,6 +90,10 @@ class Catalog(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def among(self, chosen: Callable[[T], bool]) -> Catalog[T]:
+        """What is left of it for some callers."""
+        return Catalog([item for item in self if chosen(item)], page_size=self.page_size, noun=self.noun, shared=False)
 
     def page(self, cursor: str | None = None) -> Page[T]:
         """The page that starts after `cursor`, or the first.

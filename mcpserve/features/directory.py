@@ -12,7 +12,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -50,11 +50,13 @@ class File:
         definition: What resources/list says of it.
         stamp: Differs when the file has changed.
         origin: The plugin that it comes from.
+        resource: What reads it.
     """
 
     definition: ResourceDefinition
     stamp: tuple[int, int, int]
     origin: str
+    resource: Resource = attrs.field(eq=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -81,6 +83,8 @@ class Directory:
         watch: Seconds between two looks at what has changed; 0 for never.
         ttl: Seconds for which a client may keep what it has read.
         cache_scope: "public" lets a cache give it to everybody; "private" only to the one who has read it.
+        groups: Who may read them: callers in one of these groups; None for everybody.
+        scopes: What the credential of a caller must allow: all of these.
         enabled: False serves it only when the operator asks for it by name.
 
     Spec: Resources, Security Considerations.
@@ -97,6 +101,8 @@ class Directory:
     watch: float = attrs.field(default=5.0, kw_only=True)
     ttl: float = attrs.field(default=0, kw_only=True)
     cache_scope: Literal["private", "public"] = attrs.field(default="private", kw_only=True)
+    groups: Collection[str] | None = attrs.field(default=None, kw_only=True)
+    scopes: Collection[str] = attrs.field(default=(), kw_only=True)
     enabled: bool = attrs.field(default=True, kw_only=True)
     files: Files = attrs.field(init=False, default=MappingProxyType({}))
 
@@ -123,6 +129,8 @@ class Directory:
                 description=self.description,
                 ttl=self.ttl,
                 cache_scope=self.cache_scope,
+                groups=self.groups,
+                scopes=self.scopes,
                 thread=True,
                 enabled=self.enabled,
             )(read),
@@ -162,7 +170,7 @@ class Directory:
         for path, facts in self._walk():
             definition = _definition(template.template, path, facts)
             stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
-            found[definition.uri] = File(definition=definition, stamp=stamp, origin=template.origin)
+            found[definition.uri] = File(definition=definition, stamp=stamp, origin=template.origin, resource=template)
             if len(found) == self.most:
                 break
         return found

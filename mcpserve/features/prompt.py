@@ -12,7 +12,7 @@ loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import attrs
@@ -33,6 +33,7 @@ from mcpserve.features.declaring import (
     title_of,
 )
 from mcpserve.features.texts import TextArguments
+from mcpserve.policy.access import Condition, declared
 from mcpserve.protocol import offers
 from mcpserve.protocol.revisions import V2026_07_28
 from mcpserve.protocol.types import ROLES, Content, Icon, Message, PromptArgument, PromptDefinition
@@ -53,6 +54,8 @@ class PromptOptions:
     thread: bool = False
     timeout: float | None = None
     max_concurrent: int | None = None
+    groups: Collection[str] | None = None
+    scopes: Collection[str] = ()
     enabled: bool = True
 
     on_disconnect: ClassVar[Literal["cancel", "finish"]] = "cancel"
@@ -71,6 +74,7 @@ class Prompt:
         call_parameter: The parameter that gets the call, if there is one.
         plain: True when it can be answered at once, without a call object.
         origin: The file or the package that it comes from.
+        condition: What a caller must have, if its author wants something.
     """
 
     definition: PromptDefinition
@@ -81,6 +85,7 @@ class Prompt:
     call_parameter: str | None
     plain: bool
     origin: str
+    condition: Condition | None
 
     takes_over: ClassVar[bool] = False
 
@@ -116,6 +121,8 @@ def prompt(
     thread: bool = False,
     timeout: float | None = None,
     max_concurrent: int | None = None,
+    groups: Collection[str] | None = None,
+    scopes: Collection[str] = (),
     enabled: bool = True,
 ) -> Callable[[F], F]: ...
 
@@ -132,6 +139,8 @@ def prompt(function: Callable[..., Any] | None = None, /, **options: Any) -> Any
         thread: Run the (sync) function in the pool "tools", so that it may block.
         timeout: Seconds until the call is cancelled and answered with an error.
         max_concurrent: How many calls may run at once; more are answered with an error at once.
+        groups: Who may use it: callers in one of these groups; None for everybody. See `policy.access`.
+        scopes: What the credential of a caller must allow: all of these.
         enabled: False serves it only when the operator asks for it by name.
 
     Spec: Prompts, Data Types, Prompt.
@@ -181,6 +190,7 @@ def build_prompt(function: Callable[..., Any], origin: str) -> Prompt:
             call_parameter=parameter,
             plain=parameter is None and not needs_call(function, options),
             origin=origin,
+            condition=declared(options.groups, options.scopes),
         )
 
 

@@ -15,7 +15,7 @@ loaded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
@@ -36,6 +36,7 @@ from mcpserve.features.declaring import (
 from mcpserve.features.plain import json_text
 from mcpserve.features.templates import UriTemplate
 from mcpserve.features.texts import TextArguments
+from mcpserve.policy.access import Condition, declared
 from mcpserve.protocol import offers
 from mcpserve.protocol.revisions import V2026_07_28
 from mcpserve.protocol.types import Annotations, Contents, Icon, ResourceDefinition
@@ -64,6 +65,8 @@ class ResourceOptions:
     thread: bool = False
     timeout: float | None = None
     max_concurrent: int | None = None
+    groups: Collection[str] | None = None
+    scopes: Collection[str] = ()
     enabled: bool = True
 
     on_disconnect: ClassVar[Literal["cancel", "finish"]] = "cancel"
@@ -83,6 +86,7 @@ class Resource:
         call_parameter: The parameter that gets the call, if there is one.
         plain: True when it can be answered at once, without a call object.
         origin: The file or the package that it comes from.
+        condition: What a caller must have, if its author wants something.
     """
 
     definition: ResourceDefinition
@@ -94,6 +98,7 @@ class Resource:
     call_parameter: str | None
     plain: bool
     origin: str
+    condition: Condition | None
 
     takes_over: ClassVar[bool] = False
 
@@ -137,6 +142,8 @@ def resource(
     thread: bool = False,
     timeout: float | None = None,
     max_concurrent: int | None = None,
+    groups: Collection[str] | None = None,
+    scopes: Collection[str] = (),
     enabled: bool = True,
 ) -> Callable[[F], F]:
     """Make a function a resource, or a template of resources. The function itself stays as it is.
@@ -157,6 +164,8 @@ def resource(
         thread: Run the (sync) function in the pool "tools", so that it may block.
         timeout: Seconds until the call is cancelled and answered with an error.
         max_concurrent: How many calls may run at once; more are answered with an error at once.
+        groups: Who may use it: callers in one of these groups; None for everybody. See `policy.access`.
+        scopes: What the credential of a caller must allow: all of these.
         enabled: False serves it only when the operator asks for it by name.
 
     Raises:
@@ -181,6 +190,8 @@ def resource(
         thread=thread,
         timeout=timeout,
         max_concurrent=max_concurrent,
+        groups=groups,
+        scopes=scopes,
         enabled=enabled,
     )
 
@@ -223,6 +234,7 @@ def build_resource(function: Callable[..., Any], origin: str) -> Resource:
             call_parameter=parameter,
             plain=parameter is None and not needs_call(function, options),
             origin=origin,
+            condition=declared(options.groups, options.scopes),
         )
 
 

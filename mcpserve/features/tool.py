@@ -6,7 +6,7 @@ plugin is loaded, and refuses what does not fit with a sentence that names the f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, TypeVar, overload
 
 import attrs
@@ -27,6 +27,7 @@ from mcpserve.features.declaring import (
 )
 from mcpserve.features.stream import Stream
 from mcpserve.features.validation import Validator
+from mcpserve.policy.access import Condition, declared
 from mcpserve.protocol import wire
 from mcpserve.protocol.mirroring import MirroredParameter, mirrored_parameters
 from mcpserve.protocol.revisions import V2026_07_28
@@ -57,6 +58,8 @@ class ToolOptions:
     max_concurrent: int | None = None
     task: Literal["never", "optional", "required"] = "never"
     defer_task: bool = False
+    groups: Collection[str] | None = None
+    scopes: Collection[str] = ()
     enabled: bool = True
 
 
@@ -77,6 +80,7 @@ class Tool:
         plain: True for a sync function that needs neither call, thread, timeout nor limit, so that it can be answered
             at once without a call object.
         origin: The file or the package that it comes from.
+        condition: What a caller must have, if its author wants something.
     """
 
     definition: ToolDefinition
@@ -90,6 +94,7 @@ class Tool:
     takes_over: bool
     plain: bool
     origin: str
+    condition: Condition | None
 
     @property
     def name(self) -> str:
@@ -125,6 +130,8 @@ def tool(
     max_concurrent: int | None = None,
     task: Literal["never", "optional", "required"] = "never",
     defer_task: bool = False,
+    groups: Collection[str] | None = None,
+    scopes: Collection[str] = (),
     enabled: bool = True,
 ) -> Callable[[F], F]: ...
 
@@ -151,6 +158,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         task: Whether a client that knows tasks is answered with one at once, and comes back for the outcome: "optional"
             serves other clients as well, "required" refuses them.
         defer_task: The tool says itself when its call becomes a task, with `Call.start_task`.
+        groups: Who may use it: callers in one of these groups; None for everybody. See `policy.access`.
+        scopes: What the credential of a caller must allow: all of these.
         enabled: False serves it only when the operator asks for it by name.
 
     Spec: Tools, Data Types, Tool.
@@ -222,6 +231,7 @@ def _assemble(name: str, function: Callable[..., Any], signature: Signature, opt
         takes_over=marker is Stream,
         plain=parameter is None and options.task == "never" and not needs_call(function, options),
         origin=origin,
+        condition=declared(options.groups, options.scopes),
     )
 
 

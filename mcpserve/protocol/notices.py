@@ -11,7 +11,7 @@ Spec: 2026-07-28, Subscriptions; 2025-11-25 and before: Tools, Prompts and Resou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -64,17 +64,28 @@ class Notice:
         topic: What it is about.
         plain: The encoded notification for a session.
         gap: The encoded notification for subscriptions, before and after the id.
+        audience: Tells of a caller whether it is told; None when everybody is who listens.
     """
 
     method: str
     topic: Topic
     plain: bytes = attrs.field(repr=False)
     gap: tuple[bytes, bytes] = attrs.field(repr=False)
+    audience: Callable[[Any], bool] | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def subject(self) -> str | None:
         """The one of many things that it is about, such as the URI of a resource."""
         return self.topic[1]
+
+    def after(self, earlier: Notice | None) -> Notice:
+        """This one in the place of an earlier one with the same topic, which nobody was told yet: it is for both
+        audiences.
+        """
+        mine, others = self.audience, None if earlier is None else earlier.audience
+        if earlier is None or mine is None or mine is others:
+            return self
+        return attrs.evolve(self, audience=None if others is None else lambda caller: mine(caller) or others(caller))
 
     def tagged(self, encoded_id: bytes) -> bytes:
         """The encoded notification for the subscription with this id.

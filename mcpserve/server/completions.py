@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -19,6 +19,7 @@ from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import Completion
 from mcpserve.server.calls import Calls, Runner
 from mcpserve.server.dispatch import Method
+from mcpserve.server.permits import Permits
 from mcpserve.server.prompts import Prompts, texts
 from mcpserve.server.resources import Resources
 
@@ -31,11 +32,22 @@ class Completions:
         resources: Whose variables are completed.
         envelope: What the revision adds to a result.
         calls: Where calls run.
+        permits: Who may use what.
     """
 
-    def __init__(self, prompts: Prompts, resources: Resources, envelope: wire.Envelope, calls: Calls) -> None:
+    def __init__(
+        self,
+        prompts: Prompts,
+        resources: Resources,
+        envelope: wire.Envelope,
+        calls: Calls,
+        permits: Permits | None = None,
+    ) -> None:
         self._prompts = prompts
         self._resources = resources
+        self._permits = permits or Permits()
+        self._calls = calls
+        self._envelope = envelope
         self._answers = CompletionAnswers(envelope)
         self._runner = Runner(calls, self._answers)
         self.methods: Mapping[str, Method] = {
@@ -49,7 +61,7 @@ class Completions:
     def complete(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """completion/complete: find the argument, and ask its completer."""
         params = exchange.request.params
-        target = self._target(params.get("ref"))
+        target = self._target(params.get("ref"), exchange, caller)
         name, value = _argument(params.get("argument"))
         if name not in target.arguments.names:
             raise InvalidParams(f"There is no argument {name[:128]!r} to complete")
@@ -61,9 +73,26 @@ class Completions:
         if completer is None:
             self._answers.reply(Completion([]), exchange)
         else:
-            self._runner.run(completer, {"value": value, "chosen": chosen}, exchange, metadata, caller)
+            arguments = {"value": value, "chosen": chosen}
+            runner = self._runner
+            if isinstance(target, Resource) and self._permits.varies(target):
+                answers = CompletionAnswers(self._envelope, self._readable(target, name, chosen, caller))
+                runner = Runner(self._calls, answers)
+            runner.run(completer, arguments, exchange, metadata, caller)
 
-    def _target(self, reference: Any) -> Prompt | Resource:
+    def _readable(
+        self, template: Resource, name: str, chosen: Mapping[str, str], caller: Caller
+    ) -> Callable[[str], bool]:
+        """Tells of a suggestion whether the caller may read what it leads to; else it would tell names of files."""
+        variables = template.template.variables
+
+        def readable(value: str) -> bool:
+            values = {other: text for other, text in chosen.items() if other in variables} | {name: value}
+            return self._resources.tells(template.template.expand(values), caller)
+
+        return readable
+
+    def _target(self, reference: Any, exchange: Exchange, caller: Caller) -> Prompt | Resource:
         if not isinstance(reference, dict):
             raise InvalidParams("ref must be an object")
         kind = reference.get("type")
@@ -73,18 +102,18 @@ class Completions:
         name = reference.get(member)
         if not isinstance(name, str):
             raise InvalidParams(f"ref.{member} must be a string")
-        found = self._prompts.catalog.get(name) if kind == "ref/prompt" else self._resource(name)
+        of_prompt = kind == "ref/prompt"
+        found = self._prompts.find(name, exchange, caller) if of_prompt else self._resource(name, exchange, caller)
         if found is None:
-            raise InvalidParams(f"Unknown {'prompt' if kind == 'ref/prompt' else 'resource'}: {name[:128]}")
+            raise InvalidParams(f"Unknown {'prompt' if of_prompt else 'resource'}: {name[:128]}")
         return found
 
-    def _resource(self, uri: str) -> Resource | None:
+    def _resource(self, uri: str, exchange: Exchange, caller: Caller) -> Resource | None:
         """Completion, Data Types: "uri is a URI or URI template"."""
-        library = self._resources.library
-        template = library.templates.get(uri)
+        template = self._resources.library.templates.get(uri)
         if template is not None:
-            return template
-        found = library.find(uri)
+            return template if self._permits.allows(template, caller, exchange.revision) else None
+        found = self._resources.find(uri, exchange.revision, caller)
         return None if found is None else found[0]
 
     def _any(self) -> bool:
@@ -94,14 +123,24 @@ class Completions:
 
 @attrs.frozen
 class CompletionAnswers:
-    """How completion/complete is answered."""
+    """How completion/complete is answered.
+
+    Args:
+        envelope: What the revision adds to a result.
+        keeps: Tells which suggestions are for the caller; without it, all are.
+    """
 
     noun: ClassVar[str] = "completer"
     envelope: wire.Envelope
+    keeps: Callable[[str], bool] | None = None
 
     def succeed(self, served: Completer, value: object, exchange: Exchange) -> None:
         """See `Answers.succeed`."""
-        self.reply(to_completion(value), exchange)
+        completion = to_completion(value)
+        if self.keeps is not None:
+            # how many there are in all is not for everybody either
+            completion = Completion(list(filter(self.keeps, completion.values)), has_more=completion.has_more)
+        self.reply(completion, exchange)
 
     def refuse(self, error: ToolError, exchange: Exchange) -> None:
         """See `Answers.refuse`."""

@@ -18,6 +18,7 @@ from mcpserve.protocol.revisions import Revision
 from mcpserve.server.calls import Calls, Runner
 from mcpserve.server.dispatch import Method
 from mcpserve.server.pages import Pages
+from mcpserve.server.permits import Permits
 
 
 class Prompts:
@@ -27,12 +28,16 @@ class Prompts:
         catalog: What is served; may be replaced at any time.
         envelope: What the revision adds to a result.
         calls: Where calls run.
+        permits: Who may use what.
     """
 
-    def __init__(self, catalog: Catalog[Prompt], envelope: wire.Envelope, calls: Calls) -> None:
+    def __init__(
+        self, catalog: Catalog[Prompt], envelope: wire.Envelope, calls: Calls, permits: Permits | None = None
+    ) -> None:
         self.catalog = catalog
+        self._permits = permits = permits or Permits()
         self._runner = Runner(calls, PromptAnswers(envelope))
-        self._pages = Pages[Prompt]("prompts", offers.prompt, envelope)
+        self._pages = Pages[Prompt]("prompts", offers.prompt, envelope, permits)
         self.methods: Mapping[str, Method] = {
             "prompts/list": Method(run=self.list, served=self._any),
             "prompts/get": Method(run=self.get, named="name", served=self._any),
@@ -44,16 +49,25 @@ class Prompts:
 
     def list(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """prompts/list."""
-        self._pages.answer(self.catalog, exchange)
+        self._pages.answer(self.catalog, exchange, caller)
 
     def get(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """prompts/get: find the prompt, and run it with the arguments."""
         params = exchange.request.params
-        prompt = self.catalog.get(params["name"])
+        prompt = self.find(params["name"], exchange, caller)
         if prompt is None:
             raise InvalidParams(f"Unknown prompt: {params['name'][:128]}")
         arguments = texts(params.get("arguments"), "arguments")
         self._runner.run(prompt, arguments, exchange, metadata, caller)
+
+    def find(self, name: str, exchange: Exchange, caller: Caller) -> Prompt | None:
+        """The prompt of this name, if there is one and the caller may use it.
+
+        Raises:
+            Refusal: 403; its credential lacks scopes, and nothing else.
+        """
+        prompt = self.catalog.get(name)
+        return prompt if prompt is not None and self._permits.allows(prompt, caller, exchange.revision) else None
 
     def _any(self) -> bool:
         return bool(len(self.catalog))

@@ -56,7 +56,7 @@ class Publisher:
         if notice.topic not in self._listeners:
             return
         with self._lock:
-            self._waiting[notice.topic] = notice
+            self._waiting[notice.topic] = notice.after(self._waiting.get(notice.topic))
             asked, self._asked = self._asked, True
         if not asked:
             self._soon(self._spread)

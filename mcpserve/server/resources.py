@@ -19,6 +19,7 @@ from mcpserve.protocol.revisions import Revision
 from mcpserve.server.calls import Calls, Runner
 from mcpserve.server.dispatch import Method
 from mcpserve.server.pages import Pages
+from mcpserve.server.permits import Permits
 
 APPS = "io.modelcontextprotocol/ui"
 """The extension by which a resource with the scheme `ui:` is an interface that a tool is shown with."""
@@ -31,14 +32,16 @@ class Resources:
         library: What is served; may be replaced at any time.
         envelope: What the revision adds to a result.
         calls: Where calls run.
+        permits: Who may use what.
     """
 
-    def __init__(self, library: Library, envelope: wire.Envelope, calls: Calls) -> None:
+    def __init__(self, library: Library, envelope: wire.Envelope, calls: Calls, permits: Permits | None = None) -> None:
         self._library = library
+        self._permits = permits = permits or Permits()
         self._listed = library.listed()
-        self._runner = Runner(calls, ResourceAnswers(envelope))
-        self._pages = Pages[Resource | File]("resources", offers.resource, envelope)
-        self._template_pages = Pages[Resource]("resourceTemplates", offers.resource_template, envelope)
+        self._runner = Runner(calls, ResourceAnswers(envelope, permits))
+        self._pages = Pages[Resource | File]("resources", offers.resource, envelope, permits)
+        self._template_pages = Pages[Resource]("resourceTemplates", offers.resource_template, envelope, permits)
         self.methods: Mapping[str, Method] = {
             "resources/list": Method(run=self.list, served=self._any),
             "resources/templates/list": Method(run=self.list_templates, served=self._any),
@@ -73,19 +76,32 @@ class Resources:
 
     def list(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """resources/list."""
-        self._pages.answer(self._listed, exchange)
+        self._pages.answer(self._listed, exchange, caller)
 
     def list_templates(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """resources/templates/list."""
-        self._template_pages.answer(self._library.templates, exchange)
+        self._template_pages.answer(self._library.templates, exchange, caller)
 
     def read(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """resources/read: find what the URI names, and run its function."""
         uri = exchange.request.params["uri"]
-        found = self._library.find(uri)
+        found = self.find(uri, exchange.revision, caller)
         if found is None:
             raise UnknownResource(uri)
         self._runner.run(*found, exchange, metadata, caller)
+
+    def find(self, uri: str, revision: Revision, caller: Caller) -> tuple[Resource, Mapping[str, Any]] | None:
+        """The resource that a URI names, and what its function gets, if there is one and the caller may use it.
+
+        Raises:
+            Refusal: 403; its credential lacks scopes, and nothing else.
+        """
+        found = self._library.find(uri)
+        return found if found is not None and self._permits.allows(found[0], caller, revision, uri) else None
+
+    def tells(self, uri: str, caller: Caller) -> bool:
+        """Tell whether a caller hears that a resource has changed."""
+        return self._permits.tells(self._library, uri, caller)
 
     def _any(self) -> bool:
         return bool(self._library)
@@ -100,14 +116,17 @@ class ResourceAnswers:
 
     noun: ClassVar[str] = "resource"
     envelope: wire.Envelope
+    permits: Permits
 
     def succeed(self, served: Resource, value: object, exchange: Exchange) -> None:
         """See `Answers.succeed`."""
-        parts = to_contents(value, exchange.request.params["uri"], served)
-        options = served.options
-        ttl_ms = round(options.ttl * 1000)
+        uri = exchange.request.params["uri"]
+        parts = to_contents(value, uri, served)
+        ttl_ms = round(served.options.ttl * 1000)
+        # what not everybody may read is for no shared cache, whatever its author says
+        scope = "private" if self.permits.conditions(served, uri) else served.options.cache_scope
         result = offers.read_result(parts)
-        exchange.succeed(self.envelope.cacheable(result, exchange.revision, ttl_ms=ttl_ms, scope=options.cache_scope))
+        exchange.succeed(self.envelope.cacheable(result, exchange.revision, ttl_ms=ttl_ms, scope=scope))
 
     def refuse(self, error: ToolError, exchange: Exchange) -> None:
         """See `Answers.refuse`."""

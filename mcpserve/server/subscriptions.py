@@ -12,7 +12,8 @@ The server stops: the subscription ends with a result.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import attrs
 import orjson
@@ -30,6 +31,13 @@ from mcpserve.server.dispatch import Feature, Method
 from mcpserve.server.publisher import Publisher
 
 _log = Logger()
+
+
+class Tells(Protocol):
+    """Tells whether a notice is for a caller."""
+
+    def __call__(self, notice: Notice, caller: Caller) -> bool: ...
+
 
 Admission = Callable[[Sequence[str], RequestMetadata, Caller], Sequence[str]]
 
@@ -60,7 +68,9 @@ class Subscriptions:
         keys: The filter keys that there are.
         admission: By name of a filter key that lists things, who may hear of them: gets those that are asked for, and
             returns those that are granted, or raises ProtocolError. Without an entry all are granted.
-        knows: Tells whether a session may subscribe to the resource with this URI: there is one.
+        knows: Tells whether a caller may subscribe in a session to the resource with this URI: for this caller there is
+            one. May raise ProtocolError.
+        tells: Tells whether a notice is for a caller; asked each time, as what is served may change meanwhile.
     """
 
     def __init__(
@@ -72,11 +82,13 @@ class Subscriptions:
         *,
         keys: Sequence[FilterKey] = FILTER_KEYS,
         admission: Mapping[str, Admission] | None = None,
-        knows: Callable[[str], bool] = lambda uri: True,
+        knows: Callable[[str, Caller, Revision], bool] = lambda uri, caller, revision: True,
+        tells: Tells = lambda notice, caller: True,
     ) -> None:
         self.publisher = publisher
         self.limits = limits
         self.knows = knows
+        self.tells = tells
         self._envelope = envelope
         self._features = features
         self._keys = keys
@@ -120,7 +132,9 @@ class Subscriptions:
         for key in self.honoured(exchange.revision):
             if key.name in asked:
                 granted[key.name] = self._granted(key, asked[key.name], metadata, caller)
-        subscription = Subscription(exchange, self.publisher, list(topics(granted)), self._ended)
+        # What the caller may not hear of is acknowledged like what there is not, and never told.
+        tells = partial(self.tells, caller=caller)
+        subscription = Subscription(exchange, self.publisher, list(topics(granted)), tells, self._ended)
         self._places.take(caller.party)
         self._open[subscription] = caller.party
         # "The server MUST send notifications/subscriptions/acknowledged as the first message"
@@ -156,21 +170,24 @@ class Subscription:
         exchange: The request that opened it.
         publisher: Where the notices come from.
         topics: What it hears of.
+        tells: Tells whether a notice is for its caller.
         on_end: Called once, when it hears no more.
     """
 
-    __slots__ = ("_behind", "_encoded_id", "_on_end", "_publisher", "_topics", "_waiting", "exchange")
+    __slots__ = ("_behind", "_encoded_id", "_on_end", "_publisher", "_tells", "_topics", "_waiting", "exchange")
 
     def __init__(
         self,
         exchange: Exchange,
         publisher: Publisher,
         topics: Sequence[Topic],
+        tells: Callable[[Notice], bool],
         on_end: Callable[[Subscription], object],
     ) -> None:
         self.exchange = exchange
         self._publisher = publisher
         self._topics = topics
+        self._tells = tells
         self._on_end = on_end
         self._encoded_id = orjson.dumps(exchange.request.id)
         self._behind = False
@@ -180,6 +197,8 @@ class Subscription:
 
     def hear(self, notice: Notice) -> None:
         """See `Listener`."""
+        if not self._tells(notice):
+            return
         if self._behind:
             self._waiting[notice.topic] = notice
         else:

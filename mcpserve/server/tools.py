@@ -21,6 +21,7 @@ from mcpserve.protocol.types import ABSENT, Result, Text
 from mcpserve.server.calls import Calls, Runner
 from mcpserve.server.dispatch import Method
 from mcpserve.server.pages import Pages
+from mcpserve.server.permits import Permits
 from mcpserve.server.tasks import Tasks
 
 
@@ -32,16 +33,23 @@ class Tools:
         envelope: What the revision adds to a result.
         calls: Where calls run.
         tasks: What calls may become; without it there are no tasks, and no client is taken to know them.
+        permits: Who may use what.
     """
 
     def __init__(
-        self, catalog: Catalog[Tool], envelope: wire.Envelope, calls: Calls, tasks: Tasks | None = None
+        self,
+        catalog: Catalog[Tool],
+        envelope: wire.Envelope,
+        calls: Calls,
+        tasks: Tasks | None = None,
+        permits: Permits | None = None,
     ) -> None:
         self.catalog = catalog
+        self._permits = permits = permits or Permits()
         self._tasks = tasks
         self._answers = ToolAnswers(envelope)
         self._runner = Runner(calls, self._answers, calls.rates)
-        self._pages = Pages[Tool]("tools", wire.tool, envelope)
+        self._pages = Pages[Tool]("tools", wire.tool, envelope, permits)
         self.methods: Mapping[str, Method] = {
             "tools/list": Method(run=self.list),
             "tools/call": Method(run=self.call, named="name"),
@@ -53,13 +61,13 @@ class Tools:
 
     def list(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """tools/list."""
-        self._pages.answer(self.catalog, exchange)
+        self._pages.answer(self.catalog, exchange, caller)
 
     def call(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """tools/call: find the tool, check the arguments, run it."""
         params = exchange.request.params
         tool = self.catalog.get(params["name"])
-        if tool is None:
+        if tool is None or not self._permits.allows(tool, caller, exchange.revision):
             raise InvalidParams(f"Unknown tool: {params['name'][:128]}")
         arguments = params.get("arguments")
         if arguments is None:

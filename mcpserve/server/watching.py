@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from mcpserve.errors import InvalidParams, UnknownResource
+from mcpserve.policy.callers import ANONYMOUS, Caller
 from mcpserve.protocol.notices import RESOURCE, Notice, Topic
 from mcpserve.protocol.revisions import Revision
 from mcpserve.server.subscriptions import Subscriptions
@@ -24,8 +25,10 @@ class Watch:
         revision: What the session negotiated.
         send: Sends an encoded notification; False when there is no stream to send it on.
         uris: The resources that the session has subscribed to before.
+        caller: Whose session it is.
 
     Attributes:
+        caller: Whose session it is, with what its last request has shown; may be replaced.
         uris: The resources that it has subscribed to.
     """
 
@@ -35,7 +38,10 @@ class Watch:
         revision: Revision,
         send: Callable[[bytes], bool],
         uris: Collection[str] = (),
+        *,
+        caller: Caller = ANONYMOUS,
     ) -> None:
+        self.caller = caller
         self._publisher = subscriptions.publisher
         self._subscriptions = subscriptions
         self._revision = revision
@@ -55,10 +61,11 @@ class Watch:
         """Hear of a resource.
 
         Raises:
-            UnknownResource: There is none with this URI.
+            UnknownResource: There is none with this URI for this caller.
+            Refusal: 403; the credential lacks scopes, and nothing else.
             InvalidParams: The session has subscribed to too many.
         """
-        if not self._subscriptions.knows(uri):
+        if not self._subscriptions.knows(uri, self.caller, self._revision):
             raise UnknownResource(uri)
         most = self._subscriptions.limits.named
         if uri not in self.uris and len(self.uris) >= most:
@@ -74,6 +81,8 @@ class Watch:
 
     def hear(self, notice: Notice) -> None:
         """See `Listener`."""
+        if not self._subscriptions.tells(notice, self.caller):
+            return
         if not self._send(notice.plain):
             self._waiting[notice.topic] = notice
 

@@ -74,7 +74,8 @@ class Offer:
             subscription_limits(settings),
             keys=(*FILTER_KEYS, TASK_IDS),
             admission={TASK_IDS.name: self.tasks.admit},
-            knows=lambda uri: self.features.resources.library.find(uri) is not None,
+            knows=self.features.knows,
+            tells=self.features.tells,
         )
         self.dispatcher = Dispatcher([*features, self.subscriptions], envelope, settings.instructions or None)
 

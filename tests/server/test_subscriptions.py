@@ -385,7 +385,7 @@ def test_a_session_hears_of_the_resources_it_subscribed_to() -> None:
 def test_a_resource_that_is_unknown() -> None:
     """It can't be subscribed to; one that has gone since can be unsubscribed from."""
     known = {"a:"}
-    bench = Bench(knows=known.__contains__)
+    bench = Bench(knows=lambda uri, caller, revision: uri in known)
     watch, _, _ = bench.watch()
     watch.subscribe("a:")
     with pytest.raises(UnknownResource):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -79,14 +80,24 @@ def test_bad_cursors(cursor: Any) -> None:
     assert Desk(add).ask("tools/list", {"cursor": cursor}).error[0] == -32602
 
 
+def test_pages_that_nobody_comes_to_are_not_kept() -> None:
+    """Each tool has a cursor; only those that end a page are worth the memory."""
+    desk = Desk(shout, add, hold, scarce, page_size=2)
+    desk.ask("tools/list")
+    for name in (b"shout", b"add", b"hold", b"scarce"):
+        cursor = base64.urlsafe_b64encode(name).decode().rstrip("=")
+        assert "tools" in desk.ask("tools/list", {"cursor": cursor}).result
+    assert len([page for page in desk.tools.catalog.encoded.values() if page is not None]) == 2
+
+
 def test_an_encoded_list_is_kept_until_the_catalogue_changes() -> None:
     """It is encoded once, and anew for another catalogue."""
     desk = Desk(add)
     desk.ask("tools/list")
-    kept = dict(desk.tools._pages._encoded)
+    kept = dict(desk.tools.catalog.encoded)
     desk.ask("tools/list")
     assert len(kept) == 1
-    assert all(desk.tools._pages._encoded[key] is page for key, page in kept.items())
+    assert all(desk.tools.catalog.encoded[key] is page for key, page in kept.items())
     desk.tools.catalog = Catalog([build(shout, "new.py")])
     assert [t["name"] for t in desk.ask("tools/list").result["tools"]] == ["shout"]
     assert desk.tools.catalog.get("add") is None

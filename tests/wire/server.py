@@ -128,7 +128,8 @@ class Server:
             limits.subscriptions,
             keys=(*FILTER_KEYS, TASK_IDS),
             admission={TASK_IDS.name: self.tasks.admit},
-            knows=lambda uri: own.resources.library.find(uri) is not None,
+            knows=own.knows,
+            tells=own.tells,
         )
         self.dispatcher = dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)

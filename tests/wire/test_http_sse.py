@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from mcpserve import Call, tool
 from mcpserve.legacy.http_sse import HttpSseLimits
+from mcpserve.policy.callers import Caller
 from mcpserve.policy.origins import Origins
 from mcpserve.protocol.notices import TOOLS_CHANGED
 from mcpserve.web.response import StreamLimits
@@ -398,7 +399,7 @@ def test_the_server_stops(server: Server, client: Client) -> None:
 def test_a_fault_of_ours(server: Server, client: Client, flush_logged_errors: Callable[..., list[Any]]) -> None:
     """It is logged, and answered without details."""
 
-    def fail(body: bytes) -> Deferred[None]:
+    def fail(body: bytes, caller: Caller) -> Deferred[None]:
         raise RuntimeError("secret")
 
     next(iter(server.http_sse._sessions.values())).take = fail  # type: ignore[assignment,method-assign]

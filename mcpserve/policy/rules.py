@@ -1,0 +1,71 @@
+"""The rules of a configuration file: who may use what. See `access` for what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mcpserve.errors import ConfigurationError
+from mcpserve.policy.access import KINDS, Access, Condition, Rule, condition, names, spelled
+
+
+def read_access(table: Any) -> Access:
+    """Read the table of rules of a configuration file.
+
+    Args:
+        table: `{"tools": {NAME: RULE}, "prompts": ..., "resources": ..., "list_step_up": false}`, where a rule is
+            "everybody", "nobody", or a table with `groups`, `scopes` and `override`.
+
+    Raises:
+        ConfigurationError: Something else is in it; the message has a line for each thing that is wrong.
+    """
+    known = (*KINDS, "list_step_up")
+    if not isinstance(table, Mapping):
+        raise ConfigurationError('access must be a table, as in [access.tools] with "delete_*" = { groups = ["ops"] }')
+    problems = [f"access has no {key!r}; it has: {', '.join(known)}" for key in table if key not in known]
+    list_step_up = table.get("list_step_up", False)
+    if not isinstance(list_step_up, bool):
+        problems.append("access.list_step_up must be true or false")
+    rules = {kind: _rules(kind, table.get(kind, {}), problems) for kind in KINDS}
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return Access(**rules, list_step_up=list_step_up)
+
+
+def _rules(kind: str, table: Any, problems: list[str]) -> Sequence[Rule]:
+    if not isinstance(table, Mapping):
+        problems.append(f"access.{kind} must be a table of rules by name")
+        return ()
+    found: dict[str, Rule] = {}
+    for name, value in table.items():
+        try:
+            rule = _rule(spelled(name) if kind == "resources" else name, value, f"access.{kind}.{name!r}")
+        except ValueError as error:
+            problems.append(f"access.{kind}.{name!r}: {error}")
+            continue
+        if rule.name in found:
+            problems.append(f"access.{kind}.{name!r} stands there twice, in another spelling")
+        found[rule.name] = rule
+    return list(found.values())
+
+
+def _rule(name: str, value: Any, source: str) -> Rule:
+    if value == "everybody":
+        return Rule(name, None)
+    if value == "nobody":
+        return Rule(name, Condition(source=source, groups=frozenset()))
+    if not isinstance(value, Mapping):
+        raise ValueError('a rule is "everybody", "nobody", or a table such as { groups = [\'ops\'] }')
+    unknown = sorted(set(value) - {"groups", "scopes", "override"})
+    if unknown:
+        raise ValueError(f"a rule has no {unknown[0]!r}; it has: groups, scopes, override")
+    override = value.get("override", False)
+    if not isinstance(override, bool):
+        raise ValueError("override must be true or false")
+    groups = names("groups", value["groups"]) if "groups" in value else None
+    scopes = names("scopes", value["scopes"]) if "scopes" in value else frozenset()
+    if groups is None and not scopes and not override:
+        raise ValueError('it asks for nothing; name groups or scopes, or write "everybody"')
+    if groups is None and not scopes:
+        return Rule(name, None, override)
+    return Rule(name, condition(source, groups, scopes), override)

@@ -1,0 +1,207 @@
+"""What callers may use of what is served: `policy.access`, asked about tools, prompts and resources.
+
+Every method that uses or shows something asks here, and nobody else decides. What a caller may not use is answered as
+what is not there; what takes scopes that its credential lacks is answered with a challenge.
+
+    used: call, get, complete, read, subscribe, tasks     `Permits.allows`
+    shown: the lists                                      `Views.of`
+    told of: that something has changed                   `Permits.tells`, `Permits.audience`
+
+Where nothing asks anything of callers, nothing is kept and hardly anything done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from mcpserve.features.catalog import Catalog, Library
+from mcpserve.features.directory import File
+from mcpserve.features.prompt import Prompt
+from mcpserve.features.resource import Resource
+from mcpserve.features.tool import Tool
+from mcpserve.policy.access import KINDS, Access, Conditions, Verdict, required, spelled, verdict
+from mcpserve.policy.callers import Caller
+from mcpserve.policy.challenges import Challenges
+from mcpserve.protocol.revisions import Revision
+
+Item = Tool | Prompt | Resource | File
+T = TypeVar("T", bound=Item)
+
+MOST_VIEWS = 256
+"""Sets of groups and scopes for which it is remembered what they see of a list."""
+
+_RULED: Mapping[type, str] = {Tool: "tools", Prompt: "prompts", Resource: "resources", File: "resources"}
+_NAME = 128
+_OPEN = Access()
+_PLAIN = Challenges()
+
+
+class Permits:
+    """The rules of one server, and what they make of what is served.
+
+    Args:
+        access: The rules.
+        challenges: How a caller is told which scopes to ask for.
+    """
+
+    def __init__(self, access: Access = _OPEN, challenges: Challenges = _PLAIN) -> None:
+        self.access = access
+        self._challenges = challenges
+        self._known: dict[Tool | Prompt | Resource, Conditions] = {}
+
+    def forget(self) -> None:
+        """Something else is served from now on."""
+        self._known.clear()
+
+    def allows(
+        self, item: Tool | Prompt | Resource, caller: Caller, revision: Revision, uri: str | None = None
+    ) -> bool:
+        """Tell whether a caller may use something.
+
+        Args:
+            item: The thing.
+            caller: Who wants to use it.
+            revision: The revision of its request.
+            uri: Of a template, the URI that is asked for; without it, the template itself.
+
+        Returns:
+            False when it is to be answered as something that does not exist.
+
+        Raises:
+            Refusal: 403; its credential lacks scopes, and nothing else.
+        """
+        conditions = self.conditions(item, uri)
+        if not conditions:
+            return True
+        found = verdict(conditions, caller)
+        if found is Verdict.STEP_UP:
+            needed = sorted(required(conditions))
+            name = f"The {KINDS[_RULED[type(item)]]} {(uri or item.name)[:_NAME]}"
+            missing = " ".join(sorted(set(needed) - caller.scopes))
+            sentence = f"{name} takes the scopes {' '.join(needed)}; this credential lacks {missing}"
+            raise self._challenges.insufficient(sentence, needed, caller.scopes, revision=revision.name)
+        return found is Verdict.ALLOWED
+
+    def conditions(self, item: Item, uri: str | None = None) -> Conditions:
+        """What a caller needs who wants to use something; arguments as of `allows`."""
+        if isinstance(item, File):
+            return self.conditions(item.resource, item.name)
+        if uri is not None and self.access.resources and isinstance(item, Resource) and item.template.variables:
+            # a URI of a template is known by several names, and the rules of each hold
+            return self.access.conditions("resources", [spelled(item.name), *spellings(item, uri)], item.condition)
+        known = self._known.get(item)
+        if known is None:
+            kind = _RULED[type(item)]
+            name = spelled(item.name) if kind == "resources" else item.name
+            known = self._known[item] = self.access.conditions(kind, [name], item.condition)
+        return known
+
+    def varies(self, template: Resource) -> bool:
+        """Tell whether some URIs of a template may take more than others."""
+        return bool(self.access.resources) and bool(template.template.variables)
+
+    def tells(self, library: Library, uri: str, caller: Caller) -> bool:
+        """Tell whether a caller hears that a resource has changed: if it may read it."""
+        found = library.find(uri)
+        if found is not None:
+            conditions = self.conditions(found[0], uri)
+        else:  # nobody can read it, but its name may say something all the same
+            conditions = self.access.conditions("resources", [spelled(uri)])
+        return verdict(conditions, caller) is Verdict.ALLOWED
+
+    def audience(self, concerned: Iterable[Conditions]) -> Callable[[Caller], bool] | None:
+        """Who is told that a list has changed: who sees one of the things in it that are concerned.
+
+        Args:
+            concerned: What each of these things takes.
+
+        Returns:
+            Tells whether a caller is among them; None when all are.
+        """
+        distinct = set(concerned)
+        if () in distinct:
+            return None
+        return lambda caller: any(self.sees(conditions, caller) for conditions in distinct)
+
+    def sees(self, conditions: Conditions, caller: Caller) -> bool:
+        """Tell whether a caller finds something in a list that takes this."""
+        found = verdict(conditions, caller)
+        return found is Verdict.ALLOWED or (found is Verdict.STEP_UP and self.access.list_step_up)
+
+
+class Views(Generic[T]):
+    """What callers see of one list: the same catalogue for all who see the same, so that its pages are encoded once.
+
+    Args:
+        permits: Who may use what.
+    """
+
+    def __init__(self, permits: Permits) -> None:
+        self._permits = permits
+        self._whole: Catalog[T] | None = None
+        self._conditions: dict[str, Conditions] = {}
+        self._groups: frozenset[str] = frozenset()
+        self._scopes: frozenset[str] = frozenset()
+        self._seen: dict[tuple[Any, ...], Catalog[T]] = {}
+        self._views: dict[tuple[str, ...], Catalog[T]] = {}
+
+    def of(self, catalog: Catalog[T], caller: Caller) -> Catalog[T]:
+        """What a caller sees of what is served now."""
+        if catalog is not self._whole:
+            self._begin(catalog)
+        if not self._conditions:
+            return catalog
+        # of what a caller has, only what somebody asks for makes a difference
+        standing = (caller.groups & self._groups, caller.scopes & self._scopes, caller.name is None)
+        seen = self._seen.get(standing)
+        if seen is None:
+            if len(self._seen) >= MOST_VIEWS:
+                self._seen.clear()
+                self._views.clear()
+            seen = self._seen[standing] = self._view(catalog, caller)
+        return seen
+
+    def _begin(self, catalog: Catalog[T]) -> None:
+        conditions = {item.name: self._permits.conditions(item) for item in catalog}
+        self._whole = catalog
+        self._conditions = conditions if any(conditions.values()) else {}
+        every = [condition for some in conditions.values() for condition in some]
+        self._groups = frozenset().union(*(condition.groups or () for condition in every))
+        self._scopes = frozenset().union(*(condition.scopes for condition in every))
+        self._seen.clear()
+        self._views.clear()
+
+    def _view(self, catalog: Catalog[T], caller: Caller) -> Catalog[T]:
+        names = {name for name, conditions in self._conditions.items() if self._permits.sees(conditions, caller)}
+        view = catalog.among(lambda item: item.name in names)
+        return self._views.setdefault(tuple(item.name for item in view), view)
+
+
+def spellings(template: Resource, uri: str) -> list[str]:
+    """The URI that a template makes of the variables in a URI, as texts and as what its function gets.
+
+    `n://{number}` serves `n://5` and `n://5.0` alike, and the order in a query does not matter to it: what a rule says
+    of one holds for the other.
+    """
+    variables = template.template.match(uri)
+    if variables is None:
+        return [spelled(uri)]
+    bound = template.match(uri) or {}
+    as_bound = {name: _text(bound.get(name, text), text) for name, text in variables.items()}
+    return [spelled(template.template.expand(values)) for values in (variables, as_bound)]
+
+
+def _text(value: Any, text: str) -> str:
+    """How a value is written, in one way."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    return text if isinstance(value, list | dict | tuple | set) or value is None else str(value)
