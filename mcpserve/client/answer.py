@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -173,12 +173,13 @@ class Answer:
 
     def header(self, name: str) -> str | None:
         """The value of a header; the last one, if there are several. Names are compared without case."""
-        values = self._headers.getRawHeaders(name)
-        return values[-1] if values else None
+        values = self._headers.getRawHeaders(name.encode("ascii"))
+        return values[-1].decode("utf-8", "replace") if values else None
 
     def headers(self, name: str) -> list[str]:
         """All values of a header."""
-        return list(self._headers.getRawHeaders(name, []))
+        values: Sequence[bytes] = self._headers.getRawHeaders(name.encode("ascii"), [])
+        return [value.decode("utf-8", "replace") for value in values]
 
     async def whole(self) -> bytes:
         """The whole body; once.

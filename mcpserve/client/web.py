@@ -75,6 +75,14 @@ class _ReadURL(EncodedURL):
         return text
 
 
+class _Fields(Headers):
+    """The headers of one request; whoever wants to add to them need not copy them first."""
+
+    def copy(self) -> Headers:
+        """Themselves."""
+        return self
+
+
 class _Cookies(IndexableCookieJar):
     """Cookies, as balancers that send a session to the same server want them; no work while there are none."""
 
@@ -87,9 +95,13 @@ class _Cookies(IndexableCookieJar):
 
     def extract_cookies(self, response: Any, request: Any) -> None:
         """Keep what a response sets."""
-        if response.info().get_all("Set-Cookie", []):
+        if response.response.headers.hasHeader(b"Set-Cookie"):
             self._some = True
-            super().extract_cookies(response, request)
+            try:
+                super().extract_cookies(response, request)
+            except UnicodeError:
+                # A cookie that is not ASCII is none. It is no reason to lose the answer.
+                return
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +145,7 @@ class _Sending:
 
     Args:
         body: The body.
-        deadline: Started with the time for the connection.
+        deadline: Of the whole; started anew when the connection stands.
         head: Seconds for the head, once the connection stands.
     """
 
@@ -144,9 +156,11 @@ class _Sending:
         self._body = body
         self._deadline = deadline
         self._head = head
+        self.begun = False
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """The connection stands."""
+        self.begun = True
         self._deadline.start("head", self._head)
         consumer.write(self._body)
         return succeed(None)
@@ -172,7 +186,8 @@ class Web:
         limits: How much is taken.
         credentials: Who is calling.
         headers: More headers for each request; they are treated as secret as credentials.
-        agent: What speaks HTTP, for tests and for proxies; by default ours. Its connections are not closed by us.
+        agent: What speaks HTTP, for tests and for proxies; by default ours. One of ours is closed with
+            this, another one's connections are its own.
         origin: A URL of the only origin that credentials and `headers` are shown to; by default that of the first
             request.
     """
@@ -194,9 +209,8 @@ class Web:
         self._credentials = credentials
         self._headers = dict(headers)
         self._origin = None if origin is None else place_of(origin).origin
-        self._pool: PoolAgent | None = None
-        if agent is None:
-            agent = self._pool = PoolAgent(reactor, idle=limits.connections)
+        agent = agent or PoolAgent(reactor, idle=limits.connections)
+        self._pool = agent if isinstance(agent, PoolAgent) else None
         self._treq = HTTPClient(agent, _Cookies())
         self._places: dict[str, Place] = {}
         self._sending: set[_Sending] = set()
@@ -275,11 +289,13 @@ class Web:
         waits = timeouts or self._timeouts
         deadline = Deadline(self._reactor, lambda which, seconds: sending.stop(_too_late(place, which, seconds)))
         sending = _Sending(body, deadline, waits.head)
-        deadline.start("connect", waits.connect)
         self._sending.add(sending)
         answer: Answer | None = None
         try:
-            response = await self._request(method, place, headers, sending)
+            requested = self._request(method, place, headers, sending)
+            if not sending.begun:
+                deadline.start("connect", waits.connect)
+            response = await requested
             answer = Answer(response, self._reading(place, deadline, waits.idle))
         except CancelledError:
             if sending.problem is None:
@@ -294,7 +310,7 @@ class Web:
         return answer
 
     def _request(self, method: str, place: Place, headers: Mapping[str, str], sending: _Sending) -> Deferred[Any]:
-        fields = Headers()
+        fields = _Fields()
         for name, value in headers.items():
             fields.setRawHeaders(name, [value])
         sending.requested = self._treq.request(
