@@ -91,9 +91,12 @@ class Client:
         roots: The directories that matter, or what gives them.
         capabilities: More to declare, such as `{"sampling": {"tools": {}}}` or extensions.
         on_notice: Gets what the server says that belongs to no call.
-        timeouts: How long to wait. limits: How much to take. retries: How often to try.
+        timeouts: How long to wait.
+        limits: How much to take.
+        retries: How often to try.
         revision: The one revision to speak, such as "2025-11-25"; by default what both sides know best.
-        name: What the client calls itself. version: And its version.
+        name: What the client calls itself.
+        version: Its version.
         log_level: The least severe log messages that are wanted. None leaves it to the server; in 2026-07-28 none come.
         random: Gives a number from 0 to 1, for the jitter of waiting times.
     """
@@ -159,10 +162,32 @@ class Client:
         return cls(OverStdio(command, env=env, cwd=cwd), **options)
 
     @classmethod
-    def to(cls, server: NamedServer, **options: Unpack[Options]) -> Self:
-        """A client of a named server, as configuration files describe it (`mcpserve.client.servers`)."""
+    def to(
+        cls,
+        server: NamedServer,
+        *,
+        agent: IAgent | None = None,
+        credentials: Credentials | None = None,
+        eras: Eras | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
+        """A client of a named server, as configuration files describe it (`mcpserve.client.servers`).
+
+        Args:
+            server: The server.
+            agent, credentials, eras: As of `Client`, for servers over HTTP.
+            options: As of `Client`.
+        """
         if isinstance(server, HttpServer):
-            return cls(OverHttp(server.url, headers=server.headers, sse=server.transport == "sse"), **options)
+            way = OverHttp(
+                server.url,
+                agent=agent,
+                credentials=credentials,
+                headers=server.headers,
+                eras=eras,
+                sse=server.transport == "sse",
+            )
+            return cls(way, **options)
         return cls.stdio(server.command, env=server.env, cwd=server.cwd, **options)
 
     @classmethod
@@ -370,7 +395,9 @@ class Client:
         `Change` with `missed`.
 
         Args:
-            tools: The list of tools. prompts: That of prompts. resources: That of resources.
+            tools: The list of tools.
+            prompts: The list of prompts.
+            resources: The list of resources.
             uris: Resources.
             idle: Seconds without a sign of life after which the stream is taken for dead. Servers need not give any, so
                 by default there is no such deadline.
