@@ -24,7 +24,7 @@ from mcpserve.errors import ConfigurationError
 from mcpserve.protocol.inputs import Action
 from mcpserve.protocol.types import ABSENT
 
-_YES, _NO = ("y", "yes"), ("n", "no")
+_AGREE = {"Y": "es", "n": "o"}
 
 
 class Withdrawn(Exception):
@@ -107,22 +107,16 @@ class Interview:
                 values.pop(field.name, None)
                 if value is not ABSENT:
                     values[field.name] = value
-            answer = await self._choice("Send it? [Y]es, [n]o" + (", [e]dit" if fields else ""), "y")
-            if answer in _YES:
-                return values
-            if answer in _NO:
-                return "decline"
+            answer = await self._choice("Send it?", {"Y": "es", "n": "o", "e": "dit"} if fields else _AGREE)
+            if answer != "e":
+                return values if answer == "y" else "decline"
 
     async def _page(self, question: PageQuestion) -> Action:
         self._write(f"The server asks you to visit a page: {visible(question.message)}\n")
         self._write(f"  page:  {one_line(question.url)}\n  host:  {one_line(_host(question.url))}\n")
         self._write("Open it yourself, in a browser, if you trust it; nothing is opened for you.\n")
-        while True:
-            answer = await self._choice("Do you agree to visit it? [y]es, [N]o", "n")
-            if answer in _YES:
-                return "accept"
-            if answer in _NO:
-                return "decline"
+        answer = await self._choice("Do you agree to visit it?", {"y": "es", "N": "o"})
+        return "accept" if answer == "y" else "decline"
 
     async def _field(self, field: Field, default: Any) -> Any:
         self._explain(field)
@@ -147,8 +141,17 @@ class Interview:
         if field.several:
             self._write("  Several can be chosen, with commas between.\n")
 
-    async def _choice(self, question: str, default: str) -> str:
-        return (await self._line(f"{question}: ")).strip().lower() or default
+    async def _choice(self, question: str, words: Mapping[str, str]) -> str:
+        """One of these words, by its first letter; the one that has a capital letter is the default."""
+        prompt = f"{question} {', '.join(f'[{first}]{rest}' for first, rest in words.items())}: "
+        default = next(first for first in words if first.isupper())
+        meant = {spelled.lower(): first.lower() for first, rest in words.items() for spelled in (first, first + rest)}
+        while True:
+            answer = (await self._line(prompt)).strip().lower()
+            if not answer:
+                return default.lower()
+            if answer in meant:
+                return meant[answer]
 
     async def _line(self, prompt: str) -> str:
         line = await self._typing.line(prompt)

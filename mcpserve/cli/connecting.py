@@ -14,4 +14,4 @@ def connect(way: Way, options: Options) -> Client:
         return Client.stdio(server.command, env=server.env, cwd=server.cwd, **options)
     if server.transport == "http":
         return Client(server.url, credentials=way.credentials, headers=server.headers, **options)
-    return Client.to(server, **options)
+    return Client.to(server, credentials=way.credentials, **options)

@@ -86,9 +86,9 @@ class Field:
         """How a value is shown, and could be written."""
         if isinstance(value, list):
             return ", ".join(map(self.spelled, value))
-        for number, choice in enumerate(self.choices, 1):
+        for choice in self.choices:
             if choice.value == value:
-                return f"{number}" if choice.title != str(value) else str(value)
+                return choice.title
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     def _chosen(self, text: str) -> Any:

@@ -148,7 +148,8 @@ class CallBar:
         self._timer = self._clock.callLater(TICK, self._tick)
         if self._bar is None:
             self._bar = _bar(self._console, self._clock)
-            self._task = self._bar.add_task(one_line(self.what or ""), total=None)
+            self._task = self._bar.add_task(one_line(self.what or ""), total=self._last.total)
+            self._bar.update(self._task, completed=self._last.value)
             self._bar.start()
         self._bar.update(self._task, completed=self._last.value, total=self._last.total)
         self._bar.refresh()

@@ -79,7 +79,7 @@ def way_to(reaching: Reaching, around: Surroundings) -> Way:
     return Way(target=reaching.server or server.url, server=server, credentials=credentials)
 
 
-def names_in(config: str | None, environment: Mapping[str, str]) -> dict[str, NamedServer]:
+def names_in(config: str | None, environment: Mapping[str, str]) -> Mapping[str, NamedServer]:
     """The servers of the file, if there is one.
 
     Raises:
