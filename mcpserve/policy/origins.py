@@ -16,6 +16,7 @@ from collections.abc import Collection
 from mcpserve.errors import Refusal
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+ANY = "*"
 _REMEMBERED = 1024
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:@/\[\]]+)(:[0-9]{1,5})?")
 
@@ -25,7 +26,8 @@ class Origins:
 
     Args:
         hosts: Names by which clients reach this server, with or without a port, beside the loopback names.
-        origins: Origins of web pages that may call it, such as "https://app.example.org", beside loopback ones.
+        origins: Origins of web pages that may call it, such as "https://app.example.org", beside loopback ones;
+            "*" for all pages, where everybody has to say who he is in any case.
         any_address: Let in every host that is an IP address: rebinding needs a name. For servers that listen on all
             addresses and can't know by which of them they are reached.
     """
@@ -50,9 +52,17 @@ class Origins:
             return
         self._check_host((host or b"").decode("latin-1"))
         if origin is not None:
-            self._check_origin(origin.decode("latin-1"))
+            self._check_origin(origin)
         if len(self._good) < _REMEMBERED:
             self._good.add(key)
+
+    def allow(self, origin: bytes) -> bool:
+        """Tell whether pages of this origin may call."""
+        lowered = origin.decode("latin-1").lower()
+        scheme, _, rest = lowered.partition("://")
+        if lowered in self._origins or (scheme in ("http", "https") and _without_port(rest) in LOOPBACK_NAMES):
+            return True
+        return ANY in self._origins and scheme in ("http", "https")
 
     def _check_host(self, host: str) -> None:
         lowered = host.lower()
@@ -63,14 +73,13 @@ class Origins:
             421, f"The Host {host[:128]!r} is not served here; if it is yours, add it with --allow-host (allow_hosts)"
         )
 
-    def _check_origin(self, origin: str) -> None:
-        lowered = origin.lower()
-        scheme, _, rest = lowered.partition("://")
-        if lowered in self._origins or (scheme in ("http", "https") and _without_port(rest) in LOOPBACK_NAMES):
+    def _check_origin(self, origin: bytes) -> None:
+        if self.allow(origin):
             return
         raise Refusal(
             403,
-            f"The Origin {origin[:128]!r} may not call this server; to allow it, use --allow-origin (allow_origins)",
+            f"The Origin {origin[:128].decode('latin-1')!r} may not call this server; to allow it, use --allow-origin "
+            "(allow_origins)",
         )
 
 

@@ -10,6 +10,7 @@ An error's `id` is left out when the request's could not be read; the schema for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -18,6 +19,13 @@ import orjson
 
 from mcpserve.errors import InvalidRequest, ParseError, ProtocolError
 from mcpserve.protocol.types import RequestId
+
+MOST_LEVELS = 128
+"""How deep a message may be nested: deeper than any that means something, and no danger to what reads it."""
+
+_NEITHER = bytes(byte for byte in range(256) if byte not in b'[]{}"')
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STRING = re.compile(rb'"[^"]*"')
 
 
 @attrs.frozen
@@ -60,16 +68,33 @@ def parse(body: bytes) -> Message | Batch:
     """Read one HTTP body or one line of stdio.
 
     Raises:
-        ParseError: It is not UTF-8 or not JSON, or nested too deeply to read.
+        ParseError: It is not UTF-8 or not JSON, or nested more than `MOST_LEVELS` deep.
         InvalidRequest: It is JSON but not a message; carries the id where a valid one could be read.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ParseError(f"The body is not JSON in UTF-8: {error.msg} (line {error.lineno})") from None
+    if body.count(b"[") + body.count(b"{") > MOST_LEVELS and _is_deeper(body, MOST_LEVELS):
+        raise ParseError(f"The body is nested more than {MOST_LEVELS} levels deep")
     if isinstance(value, list):
         return Batch(value)
     return message_from(value)
+
+
+def _is_deeper(body: bytes, levels: int) -> bool:
+    """Tell whether valid JSON has more levels than this, without a loop over its bytes in Python.
+
+    All but brackets and strings is taken away, then the strings; each round takes the innermost level away.
+    """
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = _STRING.sub(b"", body.translate(_ONE_KIND, _NEITHER))
+    for _ in range(levels):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 def message_from(value: Any) -> Message:

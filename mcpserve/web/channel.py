@@ -37,15 +37,18 @@ from __future__ import annotations
 import re
 import socket
 from http import HTTPStatus
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet import interfaces, tcp
 from twisted.protocols import basic
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web import http
 from zope.interface import implementer
 
-from mcpserve.web.request import McpRequest, encode_headers
+from mcpserve.errors import Refusal
+from mcpserve.web.request import HeaderList, McpRequest, encode_headers
 
 if TYPE_CHECKING:
     from mcpserve.web.site import McpSite
@@ -125,6 +128,13 @@ class SiteChannel(Protocol):
     def retire(self) -> None:
         """Close now or as soon as the response is finished."""
 
+    def drop(self) -> None:
+        """Make room for another connection: end at once."""
+
+    @property
+    def resting_since(self) -> float:
+        """When the last request was answered, if there is none now; infinite if there is one."""
+
 
 _HTTPChannel: Any = http.HTTPChannel  # it has no types
 
@@ -149,6 +159,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     phase = IDLE
     served = False
     input_over = False
+    _refusal: Refusal | None = None
     secure = False
     _dropped = False
     _probe: interfaces.IDelayedCall | None = None
@@ -167,6 +178,21 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         self.secure = self.isSecure()
         self.site.connections.add(self)
         self._enter(IDLE, self.site.limits.idle_timeout)
+        if isinstance(self.transport, ProtocolWrapper):
+            self.dataReceived = self._first_data  # type: ignore[method-assign]
+        self._refusal = self.site.crowd.enter(self, getattr(self.peer, "host", None))
+
+    def _first_data(self, data: bytes) -> None:
+        """The PROXY protocol has told by now whose connection this is; who may tell it is in `trusted_proxies`."""
+        del self.dataReceived
+        before, self.peer = self.peer, self.transport.getPeer()
+        if self.peer != before:
+            self._refusal = self.site.crowd.enter(self, getattr(self.peer, "host", None))
+            address = getattr(before, "host", None)
+            if not self.site.crowd.proxies.trust(address):
+                who = "a UNIX socket (unix)" if address is None else address
+                self._refusal = Refusal(403, f"The PROXY protocol is taken only from trusted_proxies, not from {who}")
+        self.dataReceived(data)
 
     @property
     def behind(self) -> bool:
@@ -234,7 +260,13 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         request = self.requests[-1]
         self.persistent = self._may_persist(request)
         self._enter(BODY, self.site.limits.body_timeout)
-        if not self._target_is_valid(request):
+        if not self.served:
+            self.site.crowd.asked(self)
+        if self._refusal is not None:
+            self._turn_away(self._refusal)
+        elif len(self._path) > self.site.limits.url:
+            self.refuse(HTTPStatus.REQUEST_URI_TOO_LONG, f"The URL is longer than {self.site.limits.url} bytes.")
+        elif not self._target_is_valid(request):
             self.refuse(HTTPStatus.BAD_REQUEST, "The request target or the Host header is not valid.")
         elif self.length is not None and self.length > self.site.limits.body:
             self.refuse_body()
@@ -295,16 +327,22 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         limit = self.site.limits.body
         self.refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes.")
 
-    def refuse(self, status: int, sentence: str) -> None:
+    def _turn_away(self, refusal: Refusal) -> None:
+        headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in refusal.headers.items()]
+        self.refuse(refusal.status, refusal.message, headers)
+
+    def refuse(self, status: int, sentence: str, more: HeaderList = ()) -> None:
         """Answer a request that has not arrived as a whole, then linger.
 
         Args:
             status: The HTTP status.
             sentence: What was wrong, for the client.
+            more: Further headers.
         """
         if self.phase >= LINGERING:
             return
-        headers, body = self.site.refusal(status, sentence)
+        own, body = self.site.refusal(status, sentence)
+        headers = (*own, *more, *self._dress())
         ending = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
         send_now(self.transport, b"%b%b%b%b" % (self.site.head(status), encode_headers(headers), ending, body))
         for request in self.requests:
@@ -312,6 +350,11 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         self.requests = []
         self._transferDecoder = None
         self._linger()
+
+    def _dress(self) -> HeaderList:
+        """What a page in a browser has to be told, as far as its request has come."""
+        origin = self.requests[-1].header(b"origin") if self.requests else None
+        return () if origin is None or self.site.dress is None else self.site.dress(origin)
 
     def _linger(self) -> None:
         """Close our sending half and throw away what comes in, so that the client gets to read our last word."""
@@ -412,6 +455,17 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
             self.deadline = self.site.deadline_after(0.0)
         elif self.phase != HEAD:
             self.persistent = False
+
+    def drop(self) -> None:
+        """Make room for another connection: end at once."""
+        self.abort()
+
+    @property
+    def resting_since(self) -> float:
+        """When the last request was answered, if there is none now; infinite if there is one."""
+        if self.phase != IDLE or not self.served:
+            return inf
+        return self.deadline - self.site.limits.idle_timeout - 1.0
 
     def _close(self) -> None:
         """Close when all is sent; if the client is still sending, let it read our answer first."""

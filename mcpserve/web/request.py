@@ -244,6 +244,7 @@ class McpRequest(_Request):  # type: ignore[misc]
         ending = b"Connection: close\r\n" if not channel.persistent else b""
         if status not in NO_BODY:
             ending += b"Content-Length: %d\r\n" % len(body)
+        headers = self._dressed(headers)
         sent = b"" if self.method == b"HEAD" or status in NO_BODY else body
         self.startedWriting = 1
         self.code = status
@@ -297,6 +298,7 @@ class McpRequest(_Request):  # type: ignore[misc]
         framing = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
         if not channel.persistent:
             framing += b"Connection: close\r\n"
+        headers = self._dressed(headers)
         self._forget_input()
         channel.send(b"%b%b%b\r\n%b" % (self.site.head(status), encode_headers(headers), framing, self._frame(data)))
         if channel.behind:
@@ -352,6 +354,13 @@ class McpRequest(_Request):  # type: ignore[misc]
             self.abort()
             return None
         return self.channel
+
+    def _dressed(self, headers: HeaderList) -> HeaderList:
+        """Add what a page in a browser has to be told."""
+        dress = self.site.dress
+        if dress is None or b"origin" not in self.fields:
+            return headers
+        return (*headers, *dress(self.fields[b"origin"]))
 
     def _forget_input(self) -> None:
         self.fields = {}
@@ -432,6 +441,9 @@ class McpRequest(_Request):  # type: ignore[misc]
             return
         if not self.startedWriting and not self.channel.persistent:
             self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        if not self.startedWriting:
+            for name, value in self._dressed(()):
+                self.responseHeaders.addRawHeader(name, value)
         super().write(data)
 
     def finish(self) -> None:

@@ -18,7 +18,7 @@ cancels what an endpoint returned when the client is lost; who takes the request
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -112,14 +112,20 @@ class RoutedResource(_KleinResource):  # type: ignore[misc]
         app: The app; routes that are added to it later are found by Klein, but not by the short way.
         short_way: Whether there is one; without it Klein does everything, to the same effect.
         others: Resources by path, for paths that are not the app's.
+        preflight: Answers an OPTIONS request that a browser sends on its own, on all paths; False if it is none.
     """
 
     def __init__(
-        self, app: Klein, short_way: bool = True, others: Mapping[bytes, RoutedResource] = MappingProxyType({})
+        self,
+        app: Klein,
+        short_way: bool = True,
+        others: Mapping[bytes, RoutedResource] = MappingProxyType({}),
+        preflight: Callable[[McpRequest], bool] | None = None,
     ) -> None:
         super().__init__(app)
         self._klein = app
         self._others = others
+        self._preflight = preflight
         self._exact = compile_routes(app) if short_way else {}
 
     def render(self, request: McpRequest) -> object:
@@ -133,6 +139,8 @@ class RoutedResource(_KleinResource):  # type: ignore[misc]
         """
         endpoint = self._exact.get((request.method, request.path))
         if endpoint is None:
+            if request.method == b"OPTIONS" and self._preflight is not None and self._preflight(request):
+                return NOT_DONE_YET
             other = self._others.get(request.path)
             if other is not None:
                 return other.render(request)

@@ -24,10 +24,17 @@ from twisted.logger import Logger
 from twisted.web import http, server
 from twisted.web.resource import IResource
 
+from mcpserve.policy.proxies import Proxies
 from mcpserve.web.channel import McpChannel, SiteChannel
+from mcpserve.web.crowd import Crowd, CrowdLimits
 from mcpserve.web.request import McpRequest
 
 SWEEP = 1.0
+
+CROWDED = 5.0
+"""Seconds that a connection may rest between two requests when there is little room for more."""
+
+_USUAL_CROWD = CrowdLimits()
 
 Refusal = Callable[[int, str], tuple[Sequence[tuple[bytes, bytes]], bytes]]
 
@@ -43,6 +50,7 @@ class HttpLimits:
         header_timeout: From the first byte of a request to the end of its headers.
         body_timeout: From the end of the headers to the end of the body.
         idle_timeout: Between two requests, and before the first one.
+        url: The longest request target.
         linger: How long input is thrown away after a refusal.
         write_stall: How long a reader that is behind may take to catch up.
     """
@@ -50,6 +58,7 @@ class HttpLimits:
     body: int = 4 * 1024 * 1024
     header_bytes: int = 16384
     header_count: int = 100
+    url: int = 8192
     header_timeout: float = 10.0
     body_timeout: float = 30.0
     idle_timeout: float = 60.0
@@ -67,21 +76,34 @@ class McpSite(_Site):  # type: ignore[misc]
         resource: A leaf that renders every request.
         clock: The clock of all deadlines and of the `Date` header.
         limits: What one connection may cost.
-        refusal: Gives headers and body of the answers that this layer makes itself (400, 405, 408, 413, 431, 500), from
-            the status and a sentence.
+        refusal: Gives headers and body of the answers that this layer makes itself (400, 405, 408, 413, 414, 429, 431,
+            500, 503), from the status and a sentence.
+        crowd: How many connections there may be.
+        proxies: The proxies that are trusted.
+        dress: Gives more headers for every answer to a request of a page, from its Origin.
     """
 
     protocol: Callable[[McpSite], McpChannel] = McpChannel
     _log = Logger()
 
     def __init__(
-        self, resource: IResource, *, clock: IReactorTime, limits: HttpLimits = HttpLimits(), refusal: Refusal
+        self,
+        resource: IResource,
+        *,
+        clock: IReactorTime,
+        limits: HttpLimits = HttpLimits(),
+        refusal: Refusal,
+        crowd: CrowdLimits = _USUAL_CROWD,
+        proxies: Proxies | None = None,
+        dress: Callable[[bytes], Sequence[tuple[bytes, bytes]]] | None = None,
     ) -> None:
         super().__init__(resource, McpRequest, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
         self.clock = clock
         self.limits = limits
         self.refusal = refusal
+        self.dress = dress
         self.connections: set[SiteChannel] = set()
+        self.crowd = Crowd(crowd, proxies or Proxies(), clock.seconds)
         self.draining = False
         self._sweeper = LoopingCall(self.sweep)
         self._sweeper.clock = clock
@@ -124,11 +146,13 @@ class McpSite(_Site):  # type: ignore[misc]
     def sweep(self) -> None:
         """Look at all deadlines."""
         self._look_at_the_clock()
-        now = self.now
+        now, dense = self.now, self.crowd.dense
         for channel in list(self.connections):
             try:
                 if 0.0 < channel.deadline <= now:
                     channel.overdue()
+                elif dense and channel.resting_since < now - CROWDED:
+                    channel.retire()
                 else:
                     channel.check_peer()
             except Exception:
@@ -155,6 +179,7 @@ class McpSite(_Site):  # type: ignore[misc]
     def forget(self, channel: SiteChannel) -> None:
         """A connection is gone."""
         self.connections.discard(channel)
+        self.crowd.leave(channel)
         self._stop_when_empty()
 
     def _stop_when_empty(self) -> None:
