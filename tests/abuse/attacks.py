@@ -355,7 +355,7 @@ async def smuggling(target: Target, scale: float) -> Outcome:
     return Outcome(f"{len(ambiguous)} requests refused", problems)
 
 
-_WHOLE = {"two hosts", "no method header twice", "two versions", "two names", "two sessions"}
+_WHOLE = {"a folded line", "two hosts", "no method header twice", "two versions", "two names", "two sessions"}
 """Refused for what they say, not for where they end: the next request on their connection is an honest one."""
 
 
