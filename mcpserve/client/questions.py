@@ -14,6 +14,9 @@ from mcpserve.errors import ClientError, InternalError, ProtocolError
 from mcpserve.protocol.jsonrpc import Request, encode_error, encode_result, is_id
 from mcpserve.protocol.types import RequestId
 
+MOST = 100
+"""How many questions of one server are answered at once."""
+
 log = Logger()
 
 Send = Callable[[bytes], Awaitable[None] | None]
@@ -77,6 +80,8 @@ class Questions:
 
     async def _answer(self, key: _Key, opened: _Open, question: Request) -> None:
         try:
+            if len(self._open) > MOST:
+                raise InternalError("Too many questions are open")
             reply = encode_result(question.id, await self._host.answer(question))
         except ProtocolError as error:
             reply = encode_error(question.id, error, legacy=True)
