@@ -60,11 +60,11 @@ class Daemon(Service):
         self._ports: list[IListeningPort] = []
         self._problem: str | None = None
         self._storage = storage(reactor, settings.store)
-        self.offer = Offer(reactor, settings, catalogs, self._storage.tasks)
+        self._entrance = Entrance(reactor, settings, {STREAM: (MESSAGES,)} if settings.http_sse else {})
+        self.offer = Offer(reactor, settings, catalogs, self._storage.tasks, self._entrance.challenges)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings), self._storage.sessions)
         self._legacy = legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
-        self._entrance = Entrance(reactor, settings, {STREAM: (MESSAGES,)} if settings.http_sse else {})
         admission = Admission(origins(settings), self._entrance.doorkeeper)
         endpoint = Endpoint(self.offer.dispatcher, admission, turns, legacy)
         handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
@@ -152,7 +152,8 @@ class Daemon(Service):
     def _started(self) -> None:
         self._take_signals()
         # Twisted has made sys.stdout a log by now; this is for the person who started the server
-        text = greeting(self._settings.listen, self._ports, self.offer.features.catalogs)
+        asks = self._entrance.doorkeeper is not None
+        text = greeting(self._settings.listen, self._ports, self.offer.features.catalogs, asks=asks)
         print(text, file=sys.__stdout__, flush=True)
 
     def _take_signals(self) -> None:

@@ -16,13 +16,20 @@ from mcpserve.web.endpoint import PATH
 _TRIES = ("ticker", "countdown", "echo")
 
 
-def greeting(listen: Sequence[str], ports: Sequence[IListeningPort], catalogs: Catalogs) -> str:
-    """The URLs of the endpoint, how much there is, and a curl line for one of the tools."""
+def greeting(listen: Sequence[str], ports: Sequence[IListeningPort], catalogs: Catalogs, *, asks: bool = False) -> str:
+    """The URLs of the endpoint, how much there is, and a curl line for one of the tools.
+
+    Args:
+        listen: Where it was to listen.
+        ports: Where it does.
+        catalogs: What is served.
+        asks: Whether callers have to say who they are.
+    """
     urls = [_url(description, port) for description, port in zip(listen, ports, strict=True)]
     lines = [f"mcpserve is ready with {catalogs.counted()}:", *(f"  {url}" for url in urls)]
     tool = next((name for name in _TRIES if catalogs.tools.get(name) is not None), None)
     if tool is not None and urls[0].startswith("http"):
-        lines += ["Try it:", "  " + _curl(urls[0], tool)]
+        lines += ["Try it, with a key or a token of yours:" if asks else "Try it:", "  " + _curl(urls[0], tool, asks)]
     return "\n".join(lines)
 
 
@@ -35,12 +42,13 @@ def _url(description: str, port: IListeningPort) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{address.port}{PATH}"
 
 
-def _curl(url: str, tool: str) -> str:
+def _curl(url: str, tool: str, asks: bool) -> str:
     meta = {"progressToken": 1, metadata.PROTOCOL_VERSION: V2026_07_28.name, metadata.CLIENT_CAPABILITIES: {}}
     arguments = {"echo": {"text": "hello"}}.get(tool, {})
     params = {"name": tool, "arguments": arguments, "_meta": meta}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}, separators=(",", ":"))
     headers = (
+        *(["Authorization: Bearer KEY"] if asks else []),
         "Content-Type: application/json",
         f"MCP-Protocol-Version: {V2026_07_28.name}",
         "Mcp-Method: tools/call",

@@ -31,7 +31,7 @@ from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.stores.sessions import Journal
-from mcpserve.web.admission import Admission
+from mcpserve.web.admission import Admission, Identity
 from mcpserve.web.endpoint import Endpoint, LegacyFace, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
@@ -95,6 +95,7 @@ class Server:
         http_sse: Whether HTTP with SSE of 2024-11-05 is served, too.
         journal: Makes the journal of sessions for a clock, if they are written down; those in it are restored.
         now: The time.
+        identity: Makes what finds out who is calling, for a clock; by default nobody is asked.
         wrap: Comes between the endpoint and the face of the revisions with a handshake.
     """
 
@@ -108,6 +109,7 @@ class Server:
         http_sse: bool = False,
         journal: Callable[[Clock], Journal | None] = lambda clock: None,
         now: float = 0.0,
+        identity: Callable[[Clock], Identity | None] = lambda clock: None,
         wrap: Callable[[LegacyFace], LegacyFace] = lambda face: face,
     ) -> None:
         self.clock = Clock()
@@ -135,7 +137,7 @@ class Server:
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions, journal(self.clock))
         face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions) if legacy else None
-        self.admission = Admission(origins or Origins())
+        self.admission = Admission(origins or Origins(), identity(self.clock))
         endpoint = Endpoint(dispatcher, self.admission, self.turns, face and wrap(face))
         self.http_sse = HttpSse(Handshake(dispatcher, self.subscriptions), self.admission, self.turns, limits.http_sse)
         resource = RoutedResource(endpoint.app, others=self.http_sse.places() if http_sse else {})
