@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpserve.errors import InternalError, InvalidRequest, MalformedMetadata, ProtocolError, UnsupportedVersion
-from mcpserve.policy.callers import Caller
+from mcpserve.policy.callers import ANONYMOUS, Caller
 from mcpserve.protocol import jsonrpc, metadata
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request
 from mcpserve.protocol.lines import LineReader
@@ -37,7 +37,6 @@ from mcpserve.server.conversation import Conversation
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.outbox import Outbox
 
-_CALLER = Caller()
 _log = Logger()
 
 
@@ -81,9 +80,13 @@ class LineFace:
         dispatcher: What the methods do.
         conversation: What is in flight.
         legacy: The revisions with a handshake, if they are served.
+        caller: Who is calling.
     """
 
-    def __init__(self, dispatcher: Dispatcher, conversation: Conversation, legacy: LegacyFace | None) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, conversation: Conversation, legacy: LegacyFace | None, caller: Caller = ANONYMOUS
+    ) -> None:
+        self._caller = caller
         self._dispatcher = dispatcher
         self._conversation = conversation
         self._legacy = legacy
@@ -133,7 +136,9 @@ class LineFace:
     def _answer_modern(self, message: Request) -> None:
         revision = metadata.modern_revision(metadata.claimed_revision(message.params))
         known = metadata.modern_metadata(revision, message.params, None)
-        self._conversation.take(message, revision, lambda exchange: self._dispatcher.dispatch(exchange, known, _CALLER))
+        self._conversation.take(
+            message, revision, lambda exchange: self._dispatcher.dispatch(exchange, known, self._caller)
+        )
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -145,6 +150,7 @@ class LineProtocol(TwistedProtocol):
         limits: Bounds of the connection.
         legacy: Makes what answers the revisions with a handshake, if they are served.
         on_end: Called once, when nothing more comes from the client, or nothing more reaches it.
+        caller: Who is calling.
 
     Attributes:
         connection: The transport; None before the connection and after it.
@@ -157,6 +163,7 @@ class LineProtocol(TwistedProtocol):
         limits: LineLimits,
         legacy: LegacyMaker | None = None,
         on_end: Callable[[], object] = lambda: None,
+        caller: Caller = ANONYMOUS,
     ) -> None:
         self.outbox = Outbox(self._write, limits.buffer)
         self.conversation = Conversation(self.outbox)
@@ -164,7 +171,7 @@ class LineProtocol(TwistedProtocol):
         self._limits = limits
         self._reader = LineReader(limits.line)
         self._legacy = None if legacy is None else legacy(self.conversation)
-        self._face = LineFace(dispatcher, self.conversation, self._legacy)
+        self._face = LineFace(dispatcher, self.conversation, self._legacy, caller)
         self._on_end = on_end
         self._reading = True
         self.connection: Any = None

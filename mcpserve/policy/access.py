@@ -36,7 +36,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from mcpserve.policy.callers import Caller
+from mcpserve.policy.callers import ANONYMOUS, Caller
 from mcpserve.policy.scopes import SCOPE
 
 KINDS: Mapping[str, str] = {"tools": "tool", "prompts": "prompt", "resources": "resource"}
@@ -172,7 +172,7 @@ class Rule:
 
     def wider_than(self, other: Rule) -> bool:
         """Tell whether all that the other matches, and more, is matched: a star is only matched by a star."""
-        return self.name != other.name and self.matches(other.name)
+        return self.matches(other.name) and not other.matches(self.name)
 
 
 @attrs.frozen(kw_only=True)
@@ -184,12 +184,14 @@ class Access:
         prompts: For prompts, and the completion of their arguments, by name.
         resources: For resources by URI, and templates by their text, as `spelled` writes them.
         list_step_up: What only lacks scopes is listed, so that a client that acts for a user can ask for them.
+        local: As whom the one counts who starts the server over stdio.
     """
 
     tools: Sequence[Rule] = ()
     prompts: Sequence[Rule] = ()
     resources: Sequence[Rule] = ()
     list_step_up: bool = False
+    local: Caller = ANONYMOUS
 
     def rules(self, kind: str) -> Sequence[Rule]:
         """The rules of one of `KINDS`."""

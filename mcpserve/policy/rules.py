@@ -7,19 +7,21 @@ from typing import Any
 
 from mcpserve.errors import ConfigurationError
 from mcpserve.policy.access import KINDS, Access, Condition, Rule, condition, names, spelled
+from mcpserve.policy.callers import ANONYMOUS, Caller
 
 
 def read_access(table: Any) -> Access:
     """Read the table of rules of a configuration file.
 
     Args:
-        table: `{"tools": {NAME: RULE}, "prompts": ..., "resources": ..., "list_step_up": false}`, where a rule is
-            "everybody", "nobody", or a table with `groups`, `scopes` and `override`.
+        table: `{"tools": {NAME: RULE}, "prompts": ..., "resources": ..., "list_step_up": false, "local": {}}`,
+            where a rule is "everybody", "nobody", or a table with `groups`, `scopes` and `override`, and `local` has
+            the `groups` and `scopes` of who starts the server over stdio.
 
     Raises:
         ConfigurationError: Something else is in it; the message has a line for each thing that is wrong.
     """
-    known = (*KINDS, "list_step_up")
+    known = (*KINDS, "list_step_up", "local")
     if not isinstance(table, Mapping):
         raise ConfigurationError('access must be a table, as in [access.tools] with "delete_*" = { groups = ["ops"] }')
     problems = [f"access has no {key!r}; it has: {', '.join(known)}" for key in table if key not in known]
@@ -27,9 +29,22 @@ def read_access(table: Any) -> Access:
     if not isinstance(list_step_up, bool):
         problems.append("access.list_step_up must be true or false")
     rules = {kind: _rules(kind, table.get(kind, {}), problems) for kind in KINDS}
+    local = _local(table.get("local", {}), problems)
     if problems:
         raise ConfigurationError("\n".join(problems))
-    return Access(**rules, list_step_up=list_step_up)
+    return Access(**rules, list_step_up=list_step_up, local=local)
+
+
+def _local(table: Any, problems: list[str]) -> Caller:
+    if not isinstance(table, Mapping) or set(table) - {"groups", "scopes"}:
+        problems.append("access.local must be a table with groups and scopes, and nothing else")
+        return ANONYMOUS
+    try:
+        given = {what: names(what, value) for what, value in table.items()}
+        return Caller(groups=given.get("groups", frozenset()), scopes=given.get("scopes", frozenset()))
+    except ValueError as error:
+        problems.append(f"access.local: {error}")
+        return ANONYMOUS
 
 
 def _rules(kind: str, table: Any, problems: list[str]) -> Sequence[Rule]:

@@ -36,7 +36,8 @@ MOST_VIEWS = 256
 _RULED: Mapping[type, str] = {Tool: "tools", Prompt: "prompts", Resource: "resources", File: "resources"}
 _NAME = 128
 _OPEN = Access()
-_PLAIN = Challenges()
+NO_CHALLENGES = Challenges()
+"""Without an authorization server: scopes are named, but not where to get them."""
 
 
 class Permits:
@@ -47,7 +48,7 @@ class Permits:
         challenges: How a caller is told which scopes to ask for.
     """
 
-    def __init__(self, access: Access = _OPEN, challenges: Challenges = _PLAIN) -> None:
+    def __init__(self, access: Access = _OPEN, challenges: Challenges = NO_CHALLENGES) -> None:
         self.access = access
         self._challenges = challenges
         self._known: dict[Tool | Prompt | Resource, Conditions] = {}

@@ -16,24 +16,23 @@ from mcpserve.errors import ConfigurationError, StartError, StoreError
 from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.handshake import Handshake
-from mcpserve.legacy.http_sse import MESSAGES, STREAM, HttpSse, HttpSseLimits
-from mcpserve.legacy.session import SessionLimits
+from mcpserve.legacy.http_sse import MESSAGES, STREAM, HttpSse
 from mcpserve.legacy.sessions import Sessions
-from mcpserve.legacy.streams import ResumeLimits
-from mcpserve.policy.origins import Origins
+from mcpserve.service import bounds
 from mcpserve.service.greeting import greeting
 from mcpserve.service.identity import Entrance
-from mcpserve.service.listening import listen, on_loopback
+from mcpserve.service.listening import listen
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
 from mcpserve.service.signals import on_stop
 from mcpserve.service.storage import MEMORY, storage
-from mcpserve.stores.events import EventLimits
 from mcpserve.web.admission import Admission
-from mcpserve.web.endpoint import Endpoint, site_refusal
+from mcpserve.web.cors import Cors
+from mcpserve.web.endpoint import Endpoint, answer_error, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
-from mcpserve.web.site import HttpLimits, McpSite
+from mcpserve.web.sight import Sight
+from mcpserve.web.site import McpSite
 
 _log = Logger()
 
@@ -63,15 +62,29 @@ class Daemon(Service):
         self._entrance = Entrance(reactor, settings, {STREAM: (MESSAGES,)} if settings.http_sse else {})
         self.offer = Offer(reactor, settings, catalogs, self._storage.tasks, self._entrance.challenges)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
-        self.sessions = Sessions(reactor, session_limits(settings), self._storage.sessions)
-        self._legacy = legacy = SessionFace(self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions)
-        admission = Admission(origins(settings), self._entrance.doorkeeper)
+        self.sessions = Sessions(reactor, bounds.session_limits(settings), self._storage.sessions)
+                trusted = bounds.proxies(settings)
+        admission = Admission(
+            bounds.origins(settings), self._entrance.doorkeeper, Sight(trusted), bounds.rates(settings), reactor.seconds
+        )
+        self._legacy = legacy = SessionFace(
+            self.offer.dispatcher, self.sessions, turns, self.offer.subscriptions, admission.again
+        )
         endpoint = Endpoint(self.offer.dispatcher, admission, turns, legacy)
         handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
-        self.http_sse = HttpSse(handshake, admission, turns, http_sse_limits(settings))
+        self.http_sse = HttpSse(handshake, admission, turns, bounds.http_sse_limits(settings), bounds.prefix(settings))
         others = {**self._entrance.places(admission), **(self.http_sse.places() if settings.http_sse else {})}
-        resource = RoutedResource(endpoint.app, others=others)
-        self.site = McpSite(resource, clock=reactor, limits=http_limits(settings), refusal=site_refusal)
+        cors = Cors(admission.origins, admission.check_origin, answer_error, settings.cors_credentials)
+        resource = RoutedResource(endpoint.app, others=others, preflight=cors.preflight)
+        self.site = McpSite(
+            resource,
+            clock=reactor,
+            limits=bounds.http_limits(settings),
+            refusal=site_refusal,
+            crowd=bounds.crowd_limits(settings),
+            proxies=trusted,
+            dress=cors.headers,
+        )
         self.site.noisy = False
 
     def privilegedStartService(self) -> None:
@@ -173,45 +186,6 @@ class Daemon(Service):
             self._reactor.stop()
         else:
             self.offer.hurry()
-
-
-def origins(settings: Settings) -> Origins:
-    """The Host and Origin check for what is listened on: strict on loopback, by address where any host may be ours."""
-    return Origins(
-        hosts=settings.allow_hosts,
-        origins=settings.allow_origins,
-        any_address=not all(map(on_loopback, settings.listen)),
-    )
-
-
-def session_limits(settings: Settings) -> SessionLimits:
-    """The bounds of legacy sessions."""
-    return SessionLimits(
-        count=settings.max_sessions,
-        idle=settings.session_idle,
-        lifetime=settings.session_lifetime,
-        resume=ResumeLimits(
-            grace=settings.resume_grace,
-            events=EventLimits(count=settings.resume_events, size=settings.resume_size, age=settings.resume_age),
-        ),
-        memory=settings.resume_memory,
-    )
-
-
-def http_sse_limits(settings: Settings) -> HttpSseLimits:
-    """The bounds of the streams of HTTP with SSE: each is a session."""
-    return HttpSseLimits(count=settings.max_sessions, lifetime=settings.session_lifetime)
-
-
-def http_limits(settings: Settings) -> HttpLimits:
-    """The bounds of connections and requests."""
-    return HttpLimits(
-        body=settings.body_limit,
-        header_timeout=settings.header_timeout,
-        body_timeout=settings.body_timeout,
-        idle_timeout=settings.idle_timeout,
-        write_stall=settings.write_stall,
-    )
 
 
 def _stopped(port: IListeningPort) -> Deferred[Any]:

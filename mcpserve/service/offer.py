@@ -15,17 +15,20 @@ from mcpserve.features.catalog import Catalogs
 from mcpserve.features.seals import Seals
 from mcpserve.features.threads import ToolThreads
 from mcpserve.features.timing import TimingWheel
+from mcpserve.policy.challenges import Challenges
 from mcpserve.protocol.notices import FILTER_KEYS
 from mcpserve.protocol.tasks import TASK_IDS
 from mcpserve.protocol.types import Implementation
 from mcpserve.protocol.wire import Envelope
-from mcpserve.server.calls import CallLimits, Calls
+from mcpserve.server.calls import Calls
 from mcpserve.server.dispatch import Dispatcher, Feature
 from mcpserve.server.features import PluginFeatures
+from mcpserve.server.permits import NO_CHALLENGES, Permits
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.rescans import Rescans
-from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
+from mcpserve.server.subscriptions import Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
+from mcpserve.service.bounds import call_limits, subscription_limits, tool_rates
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
 from mcpserve.stores.tasks import TaskStore
@@ -44,6 +47,7 @@ class Offer:
         settings: What the operator set.
         catalogs: What plugins bring, to begin with.
         tasks: Where tasks are kept, if not in memory.
+        challenges: What a caller is told whose credential lacks scopes.
 
     Attributes:
         dispatcher: Where a transport hands its requests to.
@@ -54,17 +58,25 @@ class Offer:
         subscriptions: Who hears of it.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs, tasks: TaskStore | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        catalogs: Catalogs,
+        tasks: TaskStore | None = None,
+        challenges: Challenges = NO_CHALLENGES,
+    ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
         envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
         seals = Seals(reactor, settings.state_key or None, settings.state_ttl)
         runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads, seals=seals)
-        self.calls = Calls(runtime, CallLimits(calls=settings.max_calls))
+        self.calls = Calls(runtime, call_limits(settings), tool_rates(settings))
         self.publisher = Publisher(self._threads.call_in_reactor)
         self.tasks = Tasks(envelope, runtime, task_limits(settings), store=tasks, publisher=self.publisher)
-        self.features = PluginFeatures(catalogs, envelope, self.calls, self.tasks)
+        permits = Permits(settings.access, challenges)
+        self.features = PluginFeatures(catalogs, envelope, self.calls, self.tasks, permits)
         self._rescans = Rescans(self.features.resources, runtime, self.publisher)
         features: list[Feature] = [*self.features, self.tasks]
         self.subscriptions = Subscriptions(
@@ -138,11 +150,6 @@ def task_limits(settings: Settings) -> TaskLimits:
         count=settings.max_tasks,
         of_caller=settings.max_tasks_of_caller,
     )
-
-
-def subscription_limits(settings: Settings) -> SubscriptionLimits:
-    """The bounds of what clients listen to."""
-    return SubscriptionLimits(streams=settings.max_listeners, named=settings.max_watched)
 
 
 def pause(reactor: Any, seconds: float) -> Deferred[None]:

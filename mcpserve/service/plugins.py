@@ -11,6 +11,7 @@ import attrs
 from mcpserve.errors import ConfigurationError, PluginError
 from mcpserve.features.catalog import Catalogs, check_choice, select
 from mcpserve.features.discovery import Found, catalogs_of, discover
+from mcpserve.service.permissions import check_rules
 from mcpserve.service.settings import Settings
 
 _HERE = Path(__file__).resolve().parent.parent
@@ -50,6 +51,7 @@ def _chosen(found: Found, settings: Settings) -> Found:
     """What the operator wants served of what there is."""
     only, without = settings.only, settings.without
     check_choice([*found.tools, *found.prompts, *found.resources], only, without)
+    check_rules(settings.access, found)
     return attrs.evolve(
         found,
         tools=select(found.tools, only, without),

@@ -15,6 +15,10 @@ from typing import Any
 import attrs
 
 from mcpserve.errors import ConfigurationError
+from mcpserve.policy.access import Access
+from mcpserve.policy.proxies import Proxies
+from mcpserve.policy.rates import read_rate, read_tool_rates
+from mcpserve.policy.rules import read_access
 
 
 def setting(
@@ -77,6 +81,17 @@ class Settings:
     introspection_client: str = setting("", "The client id with which to ask there.")
     introspection_secret: str = setting("", "The secret of that client. Best in the file.", secret=True)
     introspection_ttl: float = setting(30.0, "Seconds for which an answer from there is remembered.", least=0)
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "A proxy whose X-Forwarded-*, Forwarded and PROXY protocol count: an address, a network such as "
+        "10.0.0.0/8, or unix for who comes by a UNIX socket. Repeatable.", option="trusted-proxy"
+    )  # fmt: skip
+    cors_credentials: bool = setting(False, "Let pages have the browser send cookies and the like along.")
+    rate_per_address: str = setting("", "How often one address may ask: 10/minute, or 100/second burst 200.")
+    rate_per_caller: str = setting("", "How often one caller who has a name may ask.")
+    tool_rates: tuple[str, ...] = setting(
+        (), "How often a tool may be called, as in stretch=10/minute, or by each party, as in 'stretch=2/minute each'. "
+        "Repeatable.", option="tool-rate"
+    )  # fmt: skip
     name: str = setting("mcpserve", "The name that the server gives itself.")
     instructions: str = setting("", "Guidance for models on how to use this server.")
     drain: float = setting(10.0, "Seconds that running calls may take to end when the server stops.", least=0)
@@ -85,13 +100,21 @@ class Settings:
     stream_buffer: int = setting(1024 * 1024, "Bytes that may wait for one slow reader.", least=1024)
     write_stall: float = setting(30.0, "Seconds after which a reader that does not read is cut off.", least=1)
     body_limit: int = setting(4 * 1024 * 1024, "Bytes of the largest request body.", least=1024)
+    header_limit: int = setting(16_384, "Bytes of the request line and all headers together.", least=1024)
+    header_count: int = setting(100, "Headers of one request.", least=10)
+    url_limit: int = setting(8192, "Bytes of a URL.", least=256)
+    max_connections: int = setting(20_000, "Connections at once.", least=1)
+    max_connections_of_address: int = setting(0, "Those of one address. 0: a tenth.", least=0)
     header_timeout: float = setting(10.0, "Seconds in which the headers of a request must arrive.", least=0.1)
     body_timeout: float = setting(30.0, "Seconds in which the body of a request must arrive.", least=0.1)
     idle_timeout: float = setting(60.0, "Seconds that a connection may be idle between two requests.", least=1)
     max_calls: int = setting(10_000, "Calls that may run at once.", least=1)
+    max_calls_of_caller: int = setting(0, "Those of one caller, or of one address. 0: a tenth.", least=0)
     max_listeners: int = setting(10_000, "Streams of subscriptions/listen at once.", least=0)
+    max_listeners_of_caller: int = setting(0, "Those of one caller, or of one address. 0: a tenth.", least=0)
     max_watched: int = setting(1000, "Resources to whose updates one client may subscribe.", least=0)
     max_sessions: int = setting(10_000, "Sessions of clients before 2026-07-28 at once.", least=1)
+    max_sessions_of_caller: int = setting(0, "Those of one caller, or of one address. 0: a tenth.", least=0)
     session_idle: float = setting(1800.0, "Seconds without use after which a session ends.", least=1)
     session_lifetime: float = setting(86_400.0, "Seconds after which a session ends in any case.", least=1)
     resume_grace: float = setting(30.0, "Seconds that a resumable stream waits for its client.", least=0)
@@ -112,6 +135,7 @@ class Settings:
         secret=True,
     )  # fmt: skip
     state_ttl: float = setting(900.0, "Seconds that a client may take between two rounds of a call.", least=1)
+    access: Access = attrs.field(factory=Access)
     plugin: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
 
@@ -138,6 +162,18 @@ HTTP_ONLY = frozenset(
         "introspection_client",
         "introspection_secret",
         "introspection_ttl",
+        "trusted_proxies",
+        "cors_credentials",
+        "rate_per_address",
+        "rate_per_caller",
+        "max_calls_of_caller",
+        "max_listeners_of_caller",
+        "max_sessions_of_caller",
+        "header_limit",
+        "header_count",
+        "url_limit",
+        "max_connections",
+        "max_connections_of_address",
         "keep_alive",
         "header_timeout",
         "body_timeout",
@@ -218,6 +254,8 @@ def checked(key: str, value: Any, source: str) -> Any:
         raise ConfigurationError(f"{source}: there is no setting {key!r}; there are: {', '.join(KNOWN)}")
     if key == "plugin":
         return _plugin_tables(value, source)
+    if key == "access":
+        return _access(value, source)
     kind = type(field.default)
     fits, wanted = _FITS[kind]
     if key == "plugins" and isinstance(value, dict):
@@ -233,13 +271,35 @@ def checked(key: str, value: Any, source: str) -> Any:
         raise ConfigurationError(f"{source}: state_key must be 32 bytes in URL-safe base64, ending with one =")
     if key == "store" and not _STORE.fullmatch(value):
         raise ConfigurationError(f"{source}: store must be memory, or sqlite: and the name of a file, not {value!r}")
+    if key in _READ and value:
+        try:
+            _READ[key](value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{source}: {key}: {str(error).removeprefix(key + ': ')}") from error
     return kind(value)
+
+
+_READ: Mapping[str, Any] = {
+    "trusted_proxies": Proxies,
+    "rate_per_address": read_rate,
+    "rate_per_caller": read_rate,
+    "tool_rates": read_tool_rates,
+}
+"""Settings that are texts of a form of their own."""
 
 
 def _plugin_tables(value: Any, source: str) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
         raise ConfigurationError(f"{source}: plugin must hold one table for each plugin, as in [plugin.tail]")
     return value
+
+
+def _access(value: Any, source: str) -> Access:
+    try:
+        return read_access(value)
+    except ConfigurationError as error:
+        lines = str(error).split("\n")
+        raise ConfigurationError("\n".join(f"{source}: {line}" for line in lines)) from error
 
 
 def _is_number(value: Any) -> bool:

@@ -36,7 +36,6 @@ from mcpserve.errors import StartError
 from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.talk import Talk
-from mcpserve.policy.callers import Caller
 from mcpserve.server.conversation import Conversation
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
@@ -71,7 +70,7 @@ class LineServer:
         self.offer = Offer(reactor, settings, catalogs)
         limits = LineLimits(line=settings.body_limit, buffer=settings.stream_buffer)
         self._handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
-        self.protocol = LineProtocol(self.offer.dispatcher, limits, self._legacy, self.stop)
+        self.protocol = LineProtocol(self.offer.dispatcher, limits, self._legacy, self.stop, settings.access.local)
         self.over: Deferred[None] = Deferred()
         self._stopping = False
         self._hurried = False
@@ -107,7 +106,7 @@ class LineServer:
         self.offer.stop()
 
     def _legacy(self, conversation: Conversation) -> LegacyFace:
-        return Talk(self._handshake, conversation, Caller())
+        return Talk(self._handshake, conversation, self._settings.access.local)
 
 
 @attrs.frozen

@@ -84,8 +84,9 @@ def shown(default: Any) -> str:
 def test_the_settings_are_those_that_there_are() -> None:
     """The page lists exactly the fields of Settings, in their order, with their defaults."""
     listed = [(CODE.findall(key)[0], default) for _, key, default, _ in rows("command-line.md", "Settings")]
-    fields = [(field.name, shown(field.default)) for field in attrs.fields(Settings) if field.name != "plugin"]
-    assert listed == [*fields, ("plugin", "none")]
+    tables = ("access", "plugin")
+    fields = [(field.name, shown(field.default)) for field in attrs.fields(Settings) if field.name not in tables]
+    assert listed == [*fields, *((name, "none") for name in tables)]
 
 
 def test_the_options_are_those_that_there_are() -> None:

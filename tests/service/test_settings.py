@@ -12,6 +12,9 @@ from mcpserve.errors import ConfigurationError
 from mcpserve.service.settings import KNOWN, Settings, absolute, checked, read_file
 
 
+TABLES = ("access", "plugin")
+"""Settings that stand in the file alone, as tables."""
+
 def put(tmp_path: Path, text: str | bytes) -> Path:
     """Write a configuration file."""
     path = tmp_path / "mcpserve.toml"
@@ -27,7 +30,8 @@ def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
             return "[" + ", ".join(map(toml, value)) + "]"
         return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
 
-    defaults = {name: value for name, value in attrs.asdict(Settings(), recurse=False).items() if name != "plugin"}
+    usual = attrs.asdict(Settings(), recurse=False)
+    defaults = {name: value for name, value in usual.items() if name not in TABLES}
     path = put(tmp_path, "\n".join(f"{name} = {toml(value)}" for name, value in defaults.items()))
     assert read_file(path) == defaults
     assert Settings(**read_file(path)) == Settings()
@@ -37,6 +41,17 @@ def test_plugin_tables(tmp_path: Path) -> None:
     """They are passed on as they are."""
     path = put(tmp_path, '[plugin.tail]\nroot = "/var/log"\n[plugin."market_news".feeds]\na = 1\n')
     assert read_file(path) == {"plugin": {"tail": {"root": "/var/log"}, "market_news": {"feeds": {"a": 1}}}}
+
+
+def test_rules_of_access(tmp_path: Path) -> None:
+    """They are read as `policy.rules` reads them; each problem names the file."""
+    path = put(tmp_path, '[access.tools]\n"delete_*" = { groups = ["ops"] }\n')
+    (rule,) = read_file(path)["access"].tools
+    assert rule.condition.groups == {"ops"}
+    path = put(tmp_path, '[access]\ntool = 1\nlist_step_up = 2\n')
+    with pytest.raises(ConfigurationError) as caught:
+        read_file(path)
+    assert [line.startswith(f"{path}: access") for line in str(caught.value).split("\n")] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -124,5 +139,5 @@ def test_files_that_can_not_be_read(tmp_path: Path) -> None:
 def test_each_setting_says_what_it_is() -> None:
     """The table makes the help text, so that nothing may be missing in it."""
     for name, field in KNOWN.items():
-        if name != "plugin":
+        if name not in TABLES:
             assert field.metadata["what"].endswith(".")
