@@ -16,7 +16,7 @@ from mcpserve.client.dressing import dressed
 from mcpserve.client.inflight import InFlight, Work
 from mcpserve.client.messages import read
 from mcpserve.client.overhearing import Overhearing
-from mcpserve.client.posting import POST_HEADERS, Endpoint, finish, is_stream, refusal, succeeded, tell
+from mcpserve.client.posting import POST_HEADERS, Endpoint, finish, is_stream, refusal, succeeded, tell, told
 from mcpserve.client.questions import Questions
 from mcpserve.client.resuming import ResumableStream, SessionForgotten
 from mcpserve.client.session import Session, Sessions
@@ -29,7 +29,6 @@ from mcpserve.errors import (
     ClientClosed,
     DeadlinePassed,
     Refused,
-    RemoteError,
     Unreachable,
 )
 from mcpserve.protocol.jsonrpc import Message, Notification, Request, Response, encode_notification
@@ -106,11 +105,10 @@ class Legacy:
         if self._closed:
             raise ClientClosed("The client was closed")
         body, session = encode_notification(method, params), self._sessions.current
-        try:
-            await tell(self._endpoint, session.headers, body, None)
-        except (Refused, RemoteError) as error:
-            if session.id is None or not await self._is_forgotten(session, error):
-                raise
+        status, error = await told(self._endpoint, session.headers, body, None)
+        if error is not None:
+            if not await self._is_forgotten(session, status):
+                raise error
             session = await self._sessions.after(session)
             await tell(self._endpoint, session.headers, body, None)
 
@@ -186,7 +184,7 @@ class Legacy:
 
     async def _take_refusal(self, call: Call, session: Session, answer: Answer) -> None:
         refused = await refusal(answer, self._endpoint.name)
-        if session.id is not None and await self._is_forgotten(session, Refused("", answer.status)):
+        if await self._is_forgotten(session, answer.status):
             raise SessionForgotten("The session is over")
         if isinstance(refused, Refused):
             raise refused
@@ -281,11 +279,14 @@ class Legacy:
         renewal.ended(lambda error: self._renewals.discard(renewal))
 
     async def _renew(self, session: Session) -> None:
-        await self._sessions.after(session)
+        # A server may also stop to offer the stream, and know the session very well.
+        if not await self._speaking.knows(session):
+            await self._sessions.after(session)
 
-    async def _is_forgotten(self, session: Session, refused: Refused | RemoteError) -> bool:
-        """Tell whether a request was refused because its session is over."""
-        status = refused.status if isinstance(refused, Refused) else 400
+    async def _is_forgotten(self, session: Session, status: int) -> bool:
+        """Tell whether a request was refused because its session is over: 404, but many a server says 400."""
+        if session.id is None:
+            return False
         return status == 404 or (status == 400 and not await self._speaking.knows(session))
 
 

@@ -191,16 +191,26 @@ async def tell(endpoint: Endpoint, headers: Mapping[str, str], body: bytes, time
         RemoteError: The same, and the server said why.
         ClientError: See `Web.send`.
     """
+    _, error = await told(endpoint, headers, body, timeouts)
+    if error is not None:
+        raise error
+
+
+async def told(
+    endpoint: Endpoint, headers: Mapping[str, str], body: bytes, timeouts: Timeouts | None
+) -> tuple[int, Refused | RemoteError | None]:
+    """The same as `tell`, but what the server says is given back: the status, and what it means if it is a bad one."""
     answer = await endpoint.web.send("POST", endpoint.url, {**POST_HEADERS, **headers}, body, timeouts)
     try:
         if not succeeded(answer):
-            raise raised(await refusal(answer, endpoint.name))
+            return answer.status, raised(await refusal(answer, endpoint.name))
         if not is_stream(answer):
             await answer.whole()
     except (AnswerLost, AnswerTooLarge):
         pass  # The status says that it was taken.
     finally:
         answer.abort()
+    return answer.status, None
 
 
 def raised(refused: Response | Refused) -> Refused | RemoteError:

@@ -90,10 +90,12 @@ class ResumableStream:
             await deferLater(self._endpoint.clock, self._delay(lost))
             self._failures += 1
             try:
-                if await self._connect(self._last_id):
-                    return
+                answer = await self._connect(self._last_id)
             except (AnswerLost, DeadlinePassed, Unreachable) as error:
                 lost = error
+                continue
+            if self._goes_on(answer):
+                return
         raise AnswerLost(
             f"The stream of {self._subject} from {self._endpoint.name} broke off and could not be resumed: {lost}"
         )
@@ -123,21 +125,24 @@ class ResumableStream:
             ) from lost
         return delay
 
-    async def _connect(self, last_id: str) -> bool:
+    async def _connect(self, last_id: str) -> Answer:
         endpoint = self._endpoint
         headers = {**self._headers, "Accept": STREAM, "Last-Event-ID": last_id}
-        answer = await endpoint.web.send("GET", endpoint.url, headers, None, self._timeouts)
+        return await endpoint.web.send("GET", endpoint.url, headers, None, self._timeouts)
+
+    def _goes_on(self, answer: Answer) -> bool:
+        """Tell whether this is the stream, or may be the next time; raise if it never will be."""
         if is_stream(answer) and answer.status == 200:
             self.answer = answer
             return True
         answer.abort()
+        name = self._endpoint.name
         if answer.status == 404:
-            raise SessionForgotten(f"{endpoint.name} does not know the session any more")
+            raise SessionForgotten(f"{name} does not know the session any more")
         if is_transient(answer):
             return False
         raise AnswerLost(
-            f"The stream of {self._subject} broke off, and {endpoint.name} answered {answer.status} "
-            f"when we wanted to resume it"
+            f"The stream of {self._subject} broke off, and {name} answered {answer.status} when we wanted to resume it"
         )
 
 

@@ -92,7 +92,10 @@ class Speaking:
     async def knows(self, session: Session) -> bool:
         """Ask whether the server still knows the session: some say 400 where the specification says 404."""
         body = orjson.dumps({"jsonrpc": "2.0", "id": next(self._ids), "method": "ping"})
-        reply = await reply_to(self._endpoint, session.headers, body, self._brief)
+        try:
+            reply = await reply_to(self._endpoint, session.headers, body, self._brief)
+        except ClientError:
+            return True
         return reply.status not in (400, 404)
 
     def cancelled(self, session: Session, request_id: int, reason: str | None) -> None:
