@@ -65,7 +65,7 @@ class Inflow(Protocol):
             return None
         chunk = self._chunks.popleft()
         self._held -= len(chunk)
-        if self._paused and self._held <= self._most // 2:
+        if self._paused and not self.ended and self._held <= self._most // 2:
             self._paused = False
             self._reading.deadline.start("idle", self._reading.idle)
             self._transport().resumeProducing()

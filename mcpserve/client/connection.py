@@ -17,7 +17,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer, IClientRequest, IResponse
 from zope.interface import implementer
 
-from mcpserve.client.http1 import BadHttp, Body, Head, HeadReader, Sized, body_of, lasts
+from mcpserve.client.http1 import BadHttp, Body, Head, HeadReader, Sized, body_of, compressed, lasts
 
 _DONE = Failure(ResponseDone())
 _WITHOUT_LENGTH = (b"GET", b"HEAD", b"DELETE")
@@ -349,6 +349,8 @@ class Connection(Protocol):
             return
         self._head, rest = found
         self._body = body_of(self._head, exchange.method)
+        if compressed(self._head):
+            raise BadHttp("The answer is compressed, though nobody asked for that")
         response = Response(self._head, exchange, _length(self._head, self._body), self)
         self._response = response
         if rest or self._body.done:

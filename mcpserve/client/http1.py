@@ -286,6 +286,11 @@ def lasts(head: Head) -> bool:
     return not (head.headers.hasHeader(b"transfer-encoding") and head.headers.hasHeader(b"content-length"))
 
 
+def compressed(head: Head) -> bool:
+    """Whether the body comes in another form than it has. Nobody asked for that, and nobody limits it."""
+    return any(coding.lower() not in (b"identity", b"") for coding in _listed(head.headers, b"content-encoding"))
+
+
 def _listed(headers: Headers, name: bytes) -> list[bytes]:
     values = headers.getRawHeaders(name)
     if values is None:

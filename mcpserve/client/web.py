@@ -128,7 +128,7 @@ def place_of(url: str) -> Place:
         ConfigurationError: It is no URL that can be asked.
     """
     try:
-        encoded = EncodedURL.from_text(url).to_uri().replace(fragment="")
+        encoded = _on_the_wire(EncodedURL.from_text(url)).replace(fragment="")
         text = encoded.to_text(with_password=True)
         target = target_of(text.encode("ascii"))
     except (ValueError, URLParseError) as problem:
@@ -137,6 +137,13 @@ def place_of(url: str) -> Place:
         raise ConfigurationError("A URL is no place for a user or a password: hand credentials to the client instead")
     name = f"{encoded.scheme}://{target.authority.decode('ascii')}"
     return Place(url=text, encoded=_ReadURL.from_text(text), origin=target.key, name=name)
+
+
+def _on_the_wire(url: EncodedURL) -> EncodedURL:
+    """Only ASCII in it. hyperlink would have an address of IPv6 pass for a name, and fail."""
+    if ":" not in url.host:
+        return url.to_uri()
+    return url.replace(host="").to_uri().replace(host=url.host)
 
 
 @implementer(IBodyProducer)
@@ -348,7 +355,11 @@ class Web:
     def _redirected(self, answer: Answer, place: Place, redirects: int) -> Place:
         """Where to go on, if the same request may be made there."""
         answer.abort()
-        target = place_of(urljoin(place.url, answer.header("location") or ""))
+        try:
+            target = place_of(urljoin(place.url, answer.header("location") or ""))
+        except (ConfigurationError, ValueError):
+            message = f"{place.name} answered {answer.status}: it sends us where nothing can be asked"
+            raise Refused(message, answer.status) from None
         if target.origin != place.origin or answer.status not in (307, 308):
             raise Refused(f"{place.name} answered {answer.status}: it sends us on to {target.name}", answer.status)
         if redirects > REDIRECTS:

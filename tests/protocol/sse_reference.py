@@ -63,7 +63,7 @@ class Reference:
 
 FRAGMENTS = [
     b"data", b"data:", b"data: ", b"data: {}\n\n", b"event: message\r\ndata: {}\r\n\r\n", b"event:", b"event: e",
-    b"id:", b"id: 7", b"id: \0", b"id", b"retry:", b"retry: 10", b"retry: 00", b"retry: 1x", b"retry: 99999999999999999999",
+    b"id:", b"id: 7", b"id: \0", b"id", b"retry:", b"retry: 10", b"retry: 00", b"retry: 1x", b"retry: 9999999999999999",
     b":", b": comment", b"\n", b"\r", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"\xef", b"\xbb", b" ", b"x", b"\xc3", b"\xa4",
     b"\x85", b"\xe2\x80\xa8", b"\0", b"\x0b", b"\x0c", b"\x1c", b"datas: 1", b" data: 1", b"Data: 1", b"data : 1",
 ]  # fmt: skip
