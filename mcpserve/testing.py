@@ -29,7 +29,7 @@ from mcpserve.features.directory import Directory
 from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
 from mcpserve.interview import CAN_BE_ASKED, NO_ANSWERS, Answering, Interview, result_of
-from mcpserve.policy.callers import Caller
+from mcpserve.policy.callers import ANONYMOUS, Caller
 from mcpserve.protocol import reading
 from mcpserve.protocol.exchange import NO_HEADERS, Exchange, State
 from mcpserve.protocol.inputs import InputRequest
@@ -388,6 +388,8 @@ class ToolRunner:
 
     Args:
         functions: Functions that `@tool`, `@prompt` or `@resource` has marked, and directories.
+        caller: Who calls: `Caller(name="ada", groups=frozenset({"ops"}))`. What its author has declared with `groups`
+            and `scopes` counts here, too.
 
     Attributes:
         clock: The clock that the tools live on; advance it.
@@ -397,8 +399,9 @@ class ToolRunner:
         PluginError: One of them does not fit.
     """
 
-    def __init__(self, *functions: Callable[..., Any] | Directory) -> None:
+    def __init__(self, *functions: Callable[..., Any] | Directory, caller: Caller = ANONYMOUS) -> None:
         self.clock = Clock()
+        self._caller = caller
         self._wheel = TimingWheel(self.clock)
         envelope = Envelope(Implementation(name="test", version="0"))
         runtime = Runtime(clock=self.clock, wheel=self._wheel, threads=ImmediateThreads())
@@ -506,7 +509,7 @@ class ToolRunner:
         self._last_id += 1
         exchange = Exchange(Request(self._last_id, method, params), metadata.revision, call)
         call.begin(exchange, self._ask, lambda more: self._send(call, method, {**params, **more}, metadata))
-        self._dispatcher.dispatch(exchange, metadata, Caller())
+        self._dispatcher.dispatch(exchange, metadata, self._caller)
 
     def _ask(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """The reply to a request that is answered at once, of a client that knows tasks."""

@@ -18,6 +18,8 @@ from cryptography.fernet import Fernet, InvalidToken
 from twisted.internet.interfaces import IReactorTime
 
 SEAL_TTL = 900.0
+_NOT_OURS = "it was changed, or made for another request, or by another server"
+"""One sentence for all: who brings what another caller was given learns nothing about it."""
 
 
 class BrokenSeal(ValueError):
@@ -56,9 +58,9 @@ class Seals:
         try:
             payload = orjson.loads(self._fernet.decrypt(_canonical(sealed)))
         except (InvalidToken, ValueError) as error:
-            raise BrokenSeal("it was changed, or made by another server") from error
+            raise BrokenSeal(_NOT_OURS) from error
         if payload["for"] != purpose:
-            raise BrokenSeal("it was made for another request")
+            raise BrokenSeal(_NOT_OURS)
         if self._clock.seconds() > payload["until"]:
             raise BrokenSeal("it has expired")
         return payload["value"]
@@ -74,5 +76,5 @@ def _canonical(sealed: str) -> bytes:
         if base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)) == token:
             return token
     except (UnicodeEncodeError, binascii.Error) as error:
-        raise BrokenSeal("it was changed") from error
-    raise BrokenSeal("it was changed")
+        raise BrokenSeal(_NOT_OURS) from error
+    raise BrokenSeal(_NOT_OURS)

@@ -66,6 +66,7 @@ class Task:
         message: A sentence about that.
         inputs: What is asked of the client and was not answered yet: requests as they stand on the wire, by key.
         outcome: What it ended with as JSON: the result when it is completed, the error when it has failed.
+        tool: The tool that works on it, where that is known.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Task:
     message: str | None = None
     inputs: Mapping[str, Any] = attrs.field(factory=dict)
     outcome: bytes | None = attrs.field(default=None, repr=False)
+    tool: str | None = None
 
     @property
     def ended(self) -> bool:

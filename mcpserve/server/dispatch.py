@@ -111,7 +111,9 @@ class Dispatcher:
     def _discover(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """Spec: Discovery: "Servers MUST implement it"."""
         result = wire.discovery(self.capabilities(exchange.revision), self.instructions)
-        shape = self.envelope.cacheable(result, exchange.revision, ttl_ms=DISCOVER_TTL_MS, scope="public")
+        # who had to say who he is may be told what strangers are not
+        scope = "public" if caller.name is None else "private"
+        shape = self.envelope.cacheable(result, exchange.revision, ttl_ms=DISCOVER_TTL_MS, scope=scope)
         exchange.succeed(shape)
 
     def _unexpected(self, exchange: Exchange) -> InternalError:

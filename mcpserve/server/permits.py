@@ -75,14 +75,20 @@ class Permits:
             Refusal: 403; its credential lacks scopes, and nothing else.
         """
         conditions = self.conditions(item, uri)
-        if not conditions:
-            return True
+        return not conditions or self._judge(conditions, _RULED[type(item)], uri or item.name, caller, revision)
+
+    def allows_tool(self, name: str, caller: Caller, revision: Revision) -> bool:
+        """The same for a tool that is not served any more, by its name; what its author had declared is not known."""
+        conditions = self.access.conditions("tools", [name])
+        return self._judge(conditions, "tools", name, caller, revision)
+
+    def _judge(self, conditions: Conditions, kind: str, name: str, caller: Caller, revision: Revision) -> bool:
         found = verdict(conditions, caller)
         if found is Verdict.STEP_UP:
             needed = sorted(required(conditions))
-            name = f"The {KINDS[_RULED[type(item)]]} {(uri or item.name)[:_NAME]}"
             missing = " ".join(sorted(set(needed) - caller.scopes))
-            sentence = f"{name} takes the scopes {' '.join(needed)}; this credential lacks {missing}"
+            what = f"The {KINDS[kind]} {name[:_NAME]}"
+            sentence = f"{what} takes the scopes {' '.join(needed)}; this credential lacks {missing}"
             raise self._challenges.insufficient(sentence, needed, caller.scopes, revision=revision.name)
         return found is Verdict.ALLOWED
 

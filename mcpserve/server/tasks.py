@@ -29,7 +29,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpserve.errors import InternalError, InvalidParams, ToolError
+from mcpserve.errors import InternalError, InvalidParams, Refusal, ToolError
 from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.tool import Tool
 from mcpserve.policy.callers import Caller
@@ -37,7 +37,7 @@ from mcpserve.protocol import tasks, wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.notices import notice
-from mcpserve.protocol.revisions import Revision
+from mcpserve.protocol.revisions import V2026_07_28, Revision
 from mcpserve.protocol.tasks import EXTENSION, TASK_IDS, Task
 from mcpserve.server.dispatch import Method
 from mcpserve.server.publisher import Publisher
@@ -78,6 +78,9 @@ class Tasks:
         publisher: Where each change of a task is told to who listens.
         new_id: Makes the id of a task, which nobody can guess. Spec: Security Considerations: "Servers MUST generate
             them with sufficient entropy that a third party cannot enumerate or guess them."
+
+    Attributes:
+        may_use: Tells whether a caller may use the tool of this name, as when it calls the tool. May raise Refusal.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Tasks:
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(24),
     ) -> None:
         self.limits = limits
+        self.may_use: Callable[[str, Caller, Revision], bool] = lambda name, caller, revision: True
         self._envelope = envelope
         self._runtime = runtime
         self._store = MemoryTasks() if store is None else store
@@ -146,10 +150,14 @@ class Tasks:
     def _found(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> Task:
         tasks.require(metadata)
         task = self.find(exchange.request.params["taskId"], caller)
-        if task is None:
+        if task is None or not self._may_see(task, caller, exchange.revision):
             # "Invalid or nonexistent taskId: -32602"; one of another caller is no different from one that is not there
             raise InvalidParams("Unknown task: there is none with this id, or it has expired")
         return task
+
+    def _may_see(self, task: Task, caller: Caller, revision: Revision) -> bool:
+        """The credential that a caller shows now may be another than the one it has called with."""
+        return task.tool is None or self.may_use(task.tool, caller, revision)
 
     def _acknowledge(self, exchange: Exchange) -> None:
         """Spec: Task Cancellation: "the server MUST acknowledge the request with an empty result"."""
@@ -179,10 +187,16 @@ class Tasks:
             MissingCapability: The client does not know tasks.
         """
         tasks.require(metadata)
-        found = list(filter(None, (self.find(task_id, caller) for task_id in task_ids)))
+        found = [task for task_id in task_ids if (task := self.find(task_id, caller)) and self._may_hear(task, caller)]
         if found:
             self._runtime.clock.callLater(0, self._tell_again, [task.id for task in found])
         return [task.id for task in found]
+
+    def _may_hear(self, task: Task, caller: Caller) -> bool:
+        try:
+            return self._may_see(task, caller, V2026_07_28)
+        except Refusal:
+            return False
 
     def restore(self) -> None:
         """Take over what the store has kept. What was at work when the process ended has failed."""
@@ -229,7 +243,7 @@ class Tasks:
         Raises:
             ToolError: There is no room for one more task.
         """
-        task = self._new_task(caller)
+        task = self._new_task(caller, running.served.name)
         work = self._works[task.id] = TaskWork(task, self._runtime.clock, self._changed)
         self._of_caller[task.owner] += 1
         try:
@@ -249,7 +263,7 @@ class Tasks:
         created = self._envelope.complete(tasks.task_shape(task), request.revision)
         request.succeed({**created, "resultType": "task"})
 
-    def _new_task(self, caller: Caller) -> Task:
+    def _new_task(self, caller: Caller, tool: str) -> Task:
         self._forget_expired()
         self._make_room(caller.name)
         now = self._runtime.clock.seconds()
@@ -260,6 +274,7 @@ class Tasks:
             updated=now,
             ttl_ms=_ms(self.limits.ttl),
             poll_ms=_ms(self.limits.poll),
+            tool=tool,
         )
 
     def _make_room(self, owner: str | None) -> None:

@@ -47,6 +47,8 @@ class Tools:
         self.catalog = catalog
         self._permits = permits = permits or Permits()
         self._tasks = tasks
+        if tasks is not None:
+            tasks.may_use = self.may_use
         self._answers = ToolAnswers(envelope)
         self._runner = Runner(calls, self._answers, calls.rates)
         self._pages = Pages[Tool]("tools", wire.tool, envelope, permits)
@@ -62,6 +64,17 @@ class Tools:
     def list(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """tools/list."""
         self._pages.answer(self.catalog, exchange, caller)
+
+    def may_use(self, name: str, caller: Caller, revision: Revision) -> bool:
+        """Tell whether a caller may use the tool of this name; of one that is gone, only the rules are known.
+
+        Raises:
+            Refusal: 403; its credential lacks scopes, and nothing else.
+        """
+        tool = self.catalog.get(name)
+        if tool is None:
+            return self._permits.allows_tool(name, caller, revision)
+        return self._permits.allows(tool, caller, revision)
 
     def call(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """tools/call: find the tool, check the arguments, run it."""

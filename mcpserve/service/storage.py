@@ -17,7 +17,7 @@ from mcpserve.stores.writing import Writer
 MEMORY = "memory"
 SQLITE = "sqlite:"
 
-MIGRATIONS = (";\n\n".join([sqlite_sessions.SCHEMA, sqlite_tasks.SCHEMA]),)
+MIGRATIONS = (";\n\n".join([sqlite_sessions.SCHEMA, sqlite_tasks.SCHEMA]), sqlite_tasks.WITH_TOOL)
 """What makes the schema, and then what brings each version to the next."""
 
 

@@ -26,9 +26,12 @@ CREATE TABLE tasks (
     outcome BLOB
 ) WITHOUT ROWID"""
 
+WITH_TOOL = "ALTER TABLE tasks ADD COLUMN tool TEXT"
+"""The second version."""
+
 _ALL = Statement(3, "DELETE FROM tasks")
 # A task is kept several times, perhaps in one batch: the rows of a statement are written in order, so the last counts.
-_KEEP = Statement(13, "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_KEEP = Statement(13, "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 _FORGET = Statement(33, "DELETE FROM tasks WHERE id = ?")
 
 
@@ -91,6 +94,7 @@ def _row(task: Task) -> Row:
         task.message,
         orjson.dumps(dict(task.inputs)).decode("utf-8"),
         task.outcome,
+        task.tool,
     )
 
 
@@ -105,6 +109,7 @@ def _task(
     message: str | None,
     inputs: str,
     outcome: bytes | None,
+    tool: str | None,
 ) -> Task:
     return Task(
         id=id,
@@ -117,4 +122,5 @@ def _task(
         message=message,
         inputs=orjson.loads(inputs),
         outcome=outcome,
+        tool=tool,
     )

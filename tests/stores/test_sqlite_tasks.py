@@ -13,7 +13,7 @@ from mcpserve import Call, tool
 from mcpserve.errors import StoreError
 from mcpserve.protocol.tasks import EXTENSION, Task
 from mcpserve.stores.sqlite import SqliteFile, Statement
-from mcpserve.stores.sqlite_tasks import SCHEMA, SqliteTasks
+from mcpserve.stores.sqlite_tasks import SCHEMA, WITH_TOOL, SqliteTasks
 from mcpserve.stores.writing import Writer
 from tests.server.desk import Desk
 
@@ -28,7 +28,7 @@ class Shelf:
 
     def __init__(self, path: Path) -> None:
         self.clock = Clock()
-        self.file = SqliteFile(path, [SCHEMA])
+        self.file = SqliteFile(path, [SCHEMA, WITH_TOOL])
         self.file.open()
         self.writer = Writer(self.clock, at_once, self.file)
         self.tasks = SqliteTasks(self.file, self.writer)
