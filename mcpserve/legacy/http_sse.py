@@ -163,12 +163,14 @@ class HttpSse:
             DNS rebinding attacks".
         turns: Shared by all responses.
         limits: How many may be connected, and for how long.
+        prefix: Stands before the paths that clients know, where a proxy takes it away.
     """
 
     handshake: Handshake
     admission: Admission
     turns: Turns
     limits: HttpSseLimits = HttpSseLimits()
+    prefix: str = ""
     _sessions: dict[str, SseSession] = attrs.field(factory=dict, init=False)
     _places: Places = attrs.field(init=False)
 
@@ -233,7 +235,7 @@ class HttpSse:
         self._sessions[session_id] = session
         session.ending = self.turns.clock.callLater(self.limits.lifetime, session.close)
         # "the server MUST send an endpoint event containing a URI for the client to use for sending messages"
-        writer.open(sse.named_event("endpoint", f"{MESSAGES}?sessionId={session_id}".encode("ascii")))
+        writer.open(sse.named_event("endpoint", f"{self.prefix}{MESSAGES}?sessionId={session_id}".encode("ascii")))
         writer.until_replied()
 
     def _ended(self, session_id: str) -> None:

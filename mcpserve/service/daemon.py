@@ -16,8 +16,10 @@ from mcpserve.errors import ConfigurationError, StartError, StoreError
 from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.face import SessionFace
 from mcpserve.legacy.handshake import Handshake
-from mcpserve.legacy.http_sse import MESSAGES, STREAM, HttpSse
+from mcpserve.legacy.http_sse import MESSAGES, STREAM, HttpSse, HttpSseLimits
+from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.sessions import Sessions
+from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.service import bounds
 from mcpserve.service.greeting import greeting
 from mcpserve.service.identity import Entrance
@@ -26,6 +28,7 @@ from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
 from mcpserve.service.signals import on_stop
 from mcpserve.service.storage import MEMORY, storage
+from mcpserve.stores.events import EventLimits
 from mcpserve.web.admission import Admission
 from mcpserve.web.cors import Cors
 from mcpserve.web.endpoint import Endpoint, answer_error, site_refusal
@@ -62,8 +65,8 @@ class Daemon(Service):
         self._entrance = Entrance(reactor, settings, {STREAM: (MESSAGES,)} if settings.http_sse else {})
         self.offer = Offer(reactor, settings, catalogs, self._storage.tasks, self._entrance.challenges)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
-        self.sessions = Sessions(reactor, bounds.session_limits(settings), self._storage.sessions)
-                trusted = bounds.proxies(settings)
+        self.sessions = Sessions(reactor, session_limits(settings), self._storage.sessions)
+        trusted = bounds.proxies(settings)
         admission = Admission(
             bounds.origins(settings), self._entrance.doorkeeper, Sight(trusted), bounds.rates(settings), reactor.seconds
         )
@@ -72,7 +75,7 @@ class Daemon(Service):
         )
         endpoint = Endpoint(self.offer.dispatcher, admission, turns, legacy)
         handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
-        self.http_sse = HttpSse(handshake, admission, turns, bounds.http_sse_limits(settings), bounds.prefix(settings))
+        self.http_sse = HttpSse(handshake, admission, turns, http_sse_limits(settings), bounds.prefix(settings))
         others = {**self._entrance.places(admission), **(self.http_sse.places() if settings.http_sse else {})}
         cors = Cors(admission.origins, admission.check_origin, answer_error, settings.cors_credentials)
         resource = RoutedResource(endpoint.app, others=others, preflight=cors.preflight)
@@ -186,6 +189,27 @@ class Daemon(Service):
             self._reactor.stop()
         else:
             self.offer.hurry()
+
+
+def session_limits(settings: Settings) -> SessionLimits:
+    """The bounds of legacy sessions."""
+    return SessionLimits(
+        count=settings.max_sessions,
+        of_caller=bounds.share(settings, settings.max_sessions, settings.max_sessions_of_caller),
+        idle=settings.session_idle,
+        lifetime=settings.session_lifetime,
+        resume=ResumeLimits(
+            grace=settings.resume_grace,
+            events=EventLimits(count=settings.resume_events, size=settings.resume_size, age=settings.resume_age),
+        ),
+        memory=settings.resume_memory,
+    )
+
+
+def http_sse_limits(settings: Settings) -> HttpSseLimits:
+    """The bounds of the streams of HTTP with SSE: each is a session."""
+    of_caller = bounds.share(settings, settings.max_sessions, settings.max_sessions_of_caller)
+    return HttpSseLimits(count=settings.max_sessions, of_caller=of_caller, lifetime=settings.session_lifetime)
 
 
 def _stopped(port: IListeningPort) -> Deferred[Any]:

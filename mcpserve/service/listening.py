@@ -17,6 +17,9 @@ from mcpserve.errors import ConfigurationError
 BACKLOG = 1024
 """Connections that may wait to be accepted; Twisted's 50 makes a burst of clients wait for seconds."""
 
+PROXY = "haproxy:"
+"""Before an endpoint description: whoever connects begins with a line of the PROXY protocol."""
+
 VANISHED = 20
 """Seconds after which a peer that answers nothing is given up."""
 
@@ -53,11 +56,16 @@ def parse(reactor: Any, description: str) -> IStreamServerEndpoint:
 
 def on_loopback(description: str) -> bool:
     """Tell whether only this machine can reach an endpoint: a UNIX socket, or a loopback interface."""
-    kind, *parts = re.split(r"(?<!\\):", description)
+    kind, *parts = re.split(r"(?<!\\):", description.removeprefix(PROXY))
     if kind == "unix":
         return True
     interfaces = [part.removeprefix("interface=") for part in parts if part.startswith("interface=")]
     return kind in ("tcp", "tcp4", "tcp6", "ssl") and any(map(_is_loopback, interfaces))
+
+
+def is_proxied(description: str) -> bool:
+    """Tell whether an endpoint takes the PROXY protocol."""
+    return description.startswith(PROXY)
 
 
 def _is_loopback(interface: str) -> bool:
@@ -69,7 +77,7 @@ def _is_loopback(interface: str) -> bool:
 
 
 def _with_backlog(description: str) -> str:
-    kind = description.partition(":")[0]
+    kind = description.removeprefix(PROXY).partition(":")[0]
     if kind in ("tcp", "tcp4", "tcp6", "ssl", "unix") and "backlog=" not in description:
         return f"{description}:backlog={BACKLOG}"
     return description

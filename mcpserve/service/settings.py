@@ -271,12 +271,16 @@ def checked(key: str, value: Any, source: str) -> Any:
         raise ConfigurationError(f"{source}: state_key must be 32 bytes in URL-safe base64, ending with one =")
     if key == "store" and not _STORE.fullmatch(value):
         raise ConfigurationError(f"{source}: store must be memory, or sqlite: and the name of a file, not {value!r}")
+    _check_form(key, value, source)
+    return kind(value)
+
+
+def _check_form(key: str, value: Any, source: str) -> None:
     if key in _READ and value:
         try:
             _READ[key](value)
         except ConfigurationError as error:
             raise ConfigurationError(f"{source}: {key}: {str(error).removeprefix(key + ': ')}") from error
-    return kind(value)
 
 
 _READ: Mapping[str, Any] = {

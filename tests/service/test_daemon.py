@@ -11,11 +11,12 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, globalLogPublisher
 
-from mcpserve.errors import Refusal, StartError
+from mcpserve.errors import Busy, Refusal, StartError
 from mcpserve.policy.callers import Caller
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import V2026_07_28
-from mcpserve.service.daemon import Daemon, http_limits, origins, session_limits
+from mcpserve.service.bounds import http_limits, origins
+from mcpserve.service.daemon import Daemon, session_limits
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
 from tests.recording import RecordingCarrier, exchange_of
@@ -260,7 +261,8 @@ def test_names_of_the_server(tmp_path: Path) -> None:
     """The operator's name for it, its instructions, and its limit of calls."""
     house = House(tmp_path, name="ours", instructions="Read on.", max_calls=1)
     house.call("wait")
-    assert "busy" in house.call("wait").replies[0]["result"]["content"][0]["text"]
+    with pytest.raises(Busy, match="max_calls"):
+        house.call("wait")
     server = house.daemon.offer.dispatcher.envelope.server
     assert server["name"] == "ours"
     house.daemon.startService()
