@@ -40,6 +40,7 @@ class Program(LazyGroup):
         "prompt": Lazy("mcpserve.cli.reading:prompt", "Get a prompt."),
         "listen": Lazy("mcpserve.cli.hearing:listen", "Hear what changes on a server."),
         "keys": Lazy("mcpserve.cli.keys:keys", "Make, list and revoke the API keys of a server."),
+        "can": Lazy("mcpserve.cli.can:can", "Say whether a caller may use something on your server, and why."),
         "new-plugin": Lazy("mcpserve.cli.plugin:new_plugin", "Write a plugin and its test, to begin with."),
         "stdio": Lazy("mcpserve.cli.serving:stdio", "Serve over standard input and output, as a child of an MCP host."),
         "completion": Lazy("mcpserve.cli.completing:completion", "Print what makes a shell complete these commands."),
