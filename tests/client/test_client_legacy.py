@@ -1,4 +1,4 @@
-"""The conversation of 2025-11-25 and before over HTTP: requests, streams, cancellation, what the server says and asks."""
+"""The conversation of 2025-11-25 and before over HTTP: requests, streams, cancellation, questions of the server."""
 
 from __future__ import annotations
 
