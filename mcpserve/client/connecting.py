@@ -66,7 +66,7 @@ class Connector:
         Raises:
             ClientError: It did not come about. What was opened is buried.
         """
-        known, self._known = self._known, self._handshake
+        known = self._known
         try:
             link, found = await self._greet(owner, known)
         except Died:
@@ -79,6 +79,7 @@ class Connector:
     async def _greet(self, owner: Owner, handshake: Handshake) -> tuple[Link, ServerDescription]:
         link = Link(self._host, owner, handshake.bounds.peer)
         channel = await self._opener(link)
+        self._known = self._handshake
         stands = False
         try:
             link.channel = channel

@@ -171,9 +171,10 @@ class Duplex:
     def _count(self, link: Link) -> None:
         """A server that falls before it has answered anything counts like one that does not start."""
         now = self._bounds.clock.seconds()
-        delay = self._retries.delay(self._failures, self._random())
-        self._not_before = now + delay
-        self._failures = 0 if now >= self._proven_after else self._failures + 1
+        if now >= self._proven_after:
+            self._failures = 0
+        self._not_before = now + self._retries.delay(self._failures, self._random())
+        self._failures += 1
         if link.channel is not None:
             self._graves.bury(link.channel)
 
