@@ -121,7 +121,7 @@ class Play:
     Args:
         revision: What is spoken.
         transport: Over what.
-        capabilities: What the server declares.
+        declares: What capabilities the server declares.
         replies: What is answered at once, by method.
         options: Of the client.
     """
@@ -131,7 +131,7 @@ class Play:
         revision: Revision = V2026_07_28,
         *,
         transport: str = "streamable-http",
-        capabilities: Mapping[str, Any] = EVERYTHING,
+        declares: Mapping[str, Any] = EVERYTHING,
         replies: Mapping[str, Any] | None = None,
         opened: bool = True,
         **options: Any,
@@ -141,7 +141,7 @@ class Play:
             revision=revision,
             transport=transport,
             implementation=None,
-            capabilities=capabilities,
+            capabilities=declares,
             instructions=None,
             raw={},
         )

@@ -19,7 +19,7 @@ from mcpserve.client import (
     ToolStream,
 )
 from mcpserve.errors import AnswerLost, AnswerTooLarge, BadAnswer, ClientClosed, DeadlinePassed, RemoteError
-from tests.client.scripted import, V2025_11_25, Play, begun, now, outcome, text, wants
+from tests.client.scripted import V2025_11_25, Play, begun, now, outcome, text, wants
 
 FORM = ("elicitation/create", {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}})
 
