@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import treq
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool, ResponseDone, ResponseNeverReceived
@@ -74,7 +74,7 @@ class Fetcher:
         asking = Deferred.fromCoroutine(self._once_more(method, url, headers, form))
         try:
             return await asking.addTimeout(self._timeout, self._reactor)
-        except IssuerUnavailable:
+        except (IssuerUnavailable, CancelledError):
             raise
         except Exception as error:
             # whatever Twisted, OpenSSL or the name resolver find wrong; the kind says enough, its text may be long

@@ -26,7 +26,6 @@ from mcpserve.service.fetching import RETRY_AFTER, Fetcher
 MOST_QUESTIONS = 100
 """Questions that may be open at once."""
 
-_REMEMBERED = 1024
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 _log = Logger()
 
@@ -64,13 +63,17 @@ class IntrospectedTokens:
         rules: What tokens have to say.
         clock: Tells the time, in seconds since the epoch.
         fetcher: Asks.
+        remembered: How many good answers are remembered, and how many bad ones.
     """
 
-    def __init__(self, endpoint: Endpoint, rules: TokenRules, clock: IReactorTime, fetcher: Fetcher) -> None:
+    def __init__(
+        self, endpoint: Endpoint, rules: TokenRules, clock: IReactorTime, fetcher: Fetcher, remembered: int = 1024
+    ) -> None:
         self._endpoint = endpoint
         self._rules = rules
         self._clock = clock
         self._fetcher = fetcher
+        self._remembered = remembered
         self._good: dict[bytes, tuple[Caller, float]] = {}
         self._bad: dict[bytes, tuple[Unproven, float]] = {}
         self._asked: dict[bytes, list[Deferred[Caller]]] = {}
@@ -115,7 +118,7 @@ class IntrospectedTokens:
 
     def _remember(self, proof: Proof, digest: bytes) -> None:
         until = min(proof.until, self._clock.seconds() + self._endpoint.ttl)
-        _put(self._good, digest, (proof.caller, until))
+        self._put(self._good, digest, (proof.caller, until))
         for waiting in self._asked.pop(digest):
             waiting.callback(proof.caller)
 
@@ -125,13 +128,12 @@ class IntrospectedTokens:
             _log.failure("A token could not be introspected", failure)
             problem = IssuerUnavailable("The token could not be checked", RETRY_AFTER)
         if not isinstance(problem, IssuerUnavailable):
-            _put(self._bad, digest, (problem, self._clock.seconds() + self._endpoint.ttl))
+            self._put(self._bad, digest, (problem, self._clock.seconds() + self._endpoint.ttl))
         for waiting in self._asked.pop(digest):
             waiting.errback(problem.with_traceback(None))
 
-
-def _put(kept: dict[bytes, Any], digest: bytes, value: object) -> None:
-    kept.pop(digest, None)
-    while len(kept) >= _REMEMBERED:
-        del kept[next(iter(kept))]
-    kept[digest] = value
+    def _put(self, kept: dict[bytes, Any], digest: bytes, value: object) -> None:
+        kept.pop(digest, None)
+        while len(kept) >= self._remembered:
+            del kept[next(iter(kept))]
+        kept[digest] = value

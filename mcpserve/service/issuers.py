@@ -24,7 +24,7 @@ import attrs
 import jwt
 import orjson
 from jwt.api_jws import PyJWS
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -37,7 +37,6 @@ from mcpserve.service.fetching import RETRY_AFTER, Fetcher
 FLOOR = 30.0
 """Seconds between two fetches that an unknown key is the reason for."""
 
-_REMEMBERED = 4096
 _MOST_KEYS = 100
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES: Mapping[str, Sequence[str]] = {
@@ -204,6 +203,9 @@ class Issuer:
     def _got_nothing(self, failure: Failure) -> None:
         self._failed = self._clock.seconds()
         problem = failure.value
+        if isinstance(problem, CancelledError):
+            self._problem = IssuerUnavailable("this server stops", RETRY_AFTER)
+            return
         if not isinstance(problem, IssuerUnavailable):
             _log.failure("The keys of the issuer {issuer} could not be read", failure, issuer=self.url)
             problem = IssuerUnavailable("what it publishes could not be read", RETRY_AFTER)
@@ -259,12 +261,16 @@ class JwtTokens:
         issuers: Whose tokens are taken.
         rules: What tokens have to say.
         clock: Tells the time, in seconds since the epoch.
+        remembered: How many good tokens are remembered.
     """
 
-    def __init__(self, issuers: Sequence[Issuer], rules: TokenRules, clock: IReactorTime) -> None:
+    def __init__(
+        self, issuers: Sequence[Issuer], rules: TokenRules, clock: IReactorTime, remembered: int = 4096
+    ) -> None:
         self._issuers = {issuer.url: issuer for issuer in issuers}
         self._rules = rules
         self._clock = clock
+        self._remembered = remembered
         self._jws = PyJWS(algorithms=sorted(ALGORITHMS), options={"enforce_minimum_key_length": True})
         self._proven: dict[bytes, tuple[Proof, Issuer, KeySet]] = {}
 
@@ -300,7 +306,7 @@ class JwtTokens:
         except (jwt.PyJWTError, ValueError) as error:
             raise Unproven(f"The token's signature is not one of the issuer {issuer.url!r}") from error
         proof = read_claims(claims, issuer.url, self._rules, self._clock.seconds())
-        while len(self._proven) >= _REMEMBERED:
+        while len(self._proven) >= self._remembered:
             del self._proven[next(iter(self._proven))]
         self._proven[digest] = (proof, issuer, keys)
         return proof.caller
@@ -320,7 +326,7 @@ def read_unproven(token: bytes) -> _Claimed:
     if not isinstance(head, dict) or not isinstance(claims, dict):
         raise Unproven("The token is no JWT; where it need not be one, introspection says what it means")
     algorithm, key_id, kind = head.get("alg"), head.get("kid"), head.get("typ")
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise Unproven(f"The token's algorithm (alg) is {shown(algorithm)}; one with a public key is wanted")
     if "crit" in head or (kind is not None and (not isinstance(kind, str) or kind.lower() not in _TYPES)):
         raise Unproven(f"The token is not of a kind that is taken here (typ {shown(kind)}, crit)")
