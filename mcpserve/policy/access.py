@@ -86,7 +86,7 @@ class Decision:
 
     Args:
         verdict: What becomes of it.
-        reasons: A sentence for each condition, met or not.
+        reasons: A sentence for each rule and each wish of a plugin, whether it counts and is met or not.
         scopes: All scopes that the thing takes.
     """
 
@@ -106,12 +106,6 @@ def verdict(conditions: Conditions, caller: Caller) -> Verdict:
         return Verdict.ALLOWED
     # somebody without a name has shown no credential that could be widened
     return Verdict.UNKNOWN if caller.name is None else Verdict.STEP_UP
-
-
-def decide(conditions: Conditions, caller: Caller) -> Decision:
-    """Decide, and say why."""
-    reasons = [_reason(condition, caller) for condition in conditions] or ["no rule applies, so everybody may use it"]
-    return Decision(verdict=verdict(conditions, caller), reasons=reasons, scopes=required(conditions))
 
 
 def required(conditions: Conditions) -> frozenset[str]:
@@ -137,17 +131,19 @@ def declared(groups: Iterable[str] | None, scopes: Iterable[str]) -> Condition |
     return condition("its plugin", None if groups is None else names("groups", groups), names("scopes", scopes, ()))
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Rule:
     """What who runs the server wants of callers who use things of some name.
 
     Args:
         name: The name, with `*` for any run of characters.
+        source: Where it stands, for people.
         condition: What a caller must have; None when it is nothing.
         override: What plugins declared does not count.
     """
 
     name: str
+    source: str
     condition: Condition | None
     override: bool = False
 
@@ -206,12 +202,32 @@ class Access:
             names: What it is called; a URI and the template that it comes from are two names of one thing.
             own: What its plugin declared.
         """
-        matching = [rule for rule in self.rules(kind) if any(map(rule.matches, names))]
-        applying = [rule for rule in matching if not any(map(rule.wider_than, matching))]
+        applying = self._applying(kind, names)
         conditions = [rule.condition for rule in applying if rule.condition is not None]
         if own is not None and not any(rule.override for rule in applying):
             conditions.append(own)
         return tuple(conditions)
+
+    def decide(self, kind: str, names: Sequence[str], own: Condition | None, caller: Caller) -> Decision:
+        """Decide, and say why; arguments as of `conditions`."""
+        conditions, applying = self.conditions(kind, names, own), self._applying(kind, names)
+        reasons = [_reason(rule.source, rule.condition, caller) for rule in applying]
+        if own is not None:
+            overriding = "".join(f"; {rule.source} overrides that" for rule in applying if rule.override)
+            reasons.append(_reason(own.source, own, caller) + overriding)
+        for rule in self._matching(kind, names):
+            narrower = [other.source for other in applying if rule.wider_than(other)]
+            if narrower:
+                reasons.append(f"{rule.source} does not count, as {narrower[0]} is narrower")
+        reasons = reasons or ["no rule applies, and its plugin asks for nothing: everybody may use it"]
+        return Decision(verdict=verdict(conditions, caller), reasons=reasons, scopes=required(conditions))
+
+    def _matching(self, kind: str, names: Sequence[str]) -> Sequence[Rule]:
+        return [rule for rule in self.rules(kind) if any(map(rule.matches, names))]
+
+    def _applying(self, kind: str, names: Sequence[str]) -> Sequence[Rule]:
+        matching = self._matching(kind, names)
+        return [rule for rule in matching if not any(map(rule.wider_than, matching))]
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -254,7 +270,9 @@ def names(what: str, value: Any, nothing: Any = None) -> frozenset[str]:
     return frozenset(listed)
 
 
-def _reason(condition: Condition, caller: Caller) -> str:
+def _reason(source: str, condition: Condition | None, caller: Caller) -> str:
+    if condition is None:
+        return f"{source} asks for nothing"
     wanted = []
     if condition.groups is not None:
         has = "has" if condition.has_group(caller) else "lacks"
@@ -264,4 +282,4 @@ def _reason(condition: Condition, caller: Caller) -> str:
         missing = sorted(condition.scopes - caller.scopes)
         has = f"lacks {' '.join(missing)}" if missing else "has them"
         wanted.append(f"the scopes {' '.join(sorted(condition.scopes))} ({has})")
-    return f"{condition.source} wants {' and '.join(wanted)}"
+    return f"{source} wants {' and '.join(wanted)}"

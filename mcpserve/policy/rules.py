@@ -66,9 +66,9 @@ def _rules(kind: str, table: Any, problems: list[str]) -> Sequence[Rule]:
 
 def _rule(name: str, value: Any, source: str) -> Rule:
     if value == "everybody":
-        return Rule(name, None)
+        return Rule(name=name, source=source, condition=None)
     if value == "nobody":
-        return Rule(name, Condition(source=source, groups=frozenset()))
+        return Rule(name=name, source=source, condition=Condition(source=source, groups=frozenset()))
     if not isinstance(value, Mapping):
         raise ValueError('a rule is "everybody", "nobody", or a table such as { groups = [\'ops\'] }')
     unknown = sorted(set(value) - {"groups", "scopes", "override"})
@@ -81,6 +81,5 @@ def _rule(name: str, value: Any, source: str) -> Rule:
     scopes = names("scopes", value["scopes"]) if "scopes" in value else frozenset()
     if groups is None and not scopes and not override:
         raise ValueError('it asks for nothing; name groups or scopes, or write "everybody"')
-    if groups is None and not scopes:
-        return Rule(name, None, override)
-    return Rule(name, condition(source, groups, scopes), override)
+    wanted = None if groups is None and not scopes else condition(source, groups, scopes)
+    return Rule(name=name, source=source, condition=wanted, override=override)

@@ -22,7 +22,7 @@ from mcpserve.features.directory import File
 from mcpserve.features.prompt import Prompt
 from mcpserve.features.resource import Resource
 from mcpserve.features.tool import Tool
-from mcpserve.policy.access import KINDS, Access, Conditions, Verdict, required, spelled, verdict
+from mcpserve.policy.access import KINDS, Access, Conditions, Decision, Verdict, required, spelled, verdict
 from mcpserve.policy.callers import Caller
 from mcpserve.policy.challenges import Challenges
 from mcpserve.protocol.revisions import Revision
@@ -96,15 +96,17 @@ class Permits:
         """What a caller needs who wants to use something; arguments as of `allows`."""
         if isinstance(item, File):
             return self.conditions(item.resource, item.name)
-        if uri is not None and self.access.resources and isinstance(item, Resource) and item.template.variables:
-            # a URI of a template is known by several names, and the rules of each hold
-            return self.access.conditions("resources", [spelled(item.name), *spellings(item, uri)], item.condition)
+        if uri is not None and isinstance(item, Resource) and self.varies(item):
+            return self.access.conditions("resources", _names(item, uri), item.condition)
         known = self._known.get(item)
         if known is None:
-            kind = _RULED[type(item)]
-            name = spelled(item.name) if kind == "resources" else item.name
-            known = self._known[item] = self.access.conditions(kind, [name], item.condition)
+            known = self.access.conditions(_RULED[type(item)], _names(item, None), item.condition)
+            self._known[item] = known
         return known
+
+    def decide(self, item: Tool | Prompt | Resource, caller: Caller, uri: str | None = None) -> Decision:
+        """The decision that `allows` makes, and why; arguments as there."""
+        return self.access.decide(_RULED[type(item)], _names(item, uri), item.condition, caller)
 
     def varies(self, template: Resource) -> bool:
         """Tell whether some URIs of a template may take more than others."""
@@ -185,6 +187,14 @@ class Views(Generic[T]):
         names = {name for name, conditions in self._conditions.items() if self._permits.sees(conditions, caller)}
         view = catalog.among(lambda item: item.name in names)
         return self._views.setdefault(tuple(item.name for item in view), view)
+
+
+def _names(item: Tool | Prompt | Resource, uri: str | None) -> list[str]:
+    """What it is called by: a URI of a template has several names, and the rules of each hold."""
+    if not isinstance(item, Resource):
+        return [item.name]
+    own = [spelled(item.name)]
+    return own if uri is None or not item.template.variables else [*own, *spellings(item, uri)]
 
 
 def spellings(template: Resource, uri: str) -> list[str]:

@@ -12,7 +12,7 @@ from mcpserve.features.discovery import Found
 from mcpserve.features.prompt import Prompt
 from mcpserve.features.resource import Resource
 from mcpserve.features.tool import Tool
-from mcpserve.policy.access import KINDS, Access, Decision, Rule, Verdict, decide, spelled
+from mcpserve.policy.access import KINDS, Access, Decision, Rule, Verdict, spelled
 from mcpserve.policy.callers import Caller
 from mcpserve.server.permits import Permits
 
@@ -68,7 +68,7 @@ def find_things(catalogs: Catalogs, name: str, kind: str | None = None) -> Seque
 
 def explain(permits: Permits, thing: Thing, caller: Caller) -> Decision:
     """The decision that the server makes, and why."""
-    return decide(permits.conditions(thing.item, thing.uri), caller)
+    return permits.decide(thing.item, caller, thing.uri)
 
 
 def told(decision: Decision, thing: Thing, who: str) -> Iterator[str]:
