@@ -61,7 +61,7 @@ def _rules(kind: str, table: Any, problems: list[str]) -> Sequence[Rule]:
         if rule.name in found:
             problems.append(f"access.{kind}.{name!r} stands there twice, in another spelling")
         found[rule.name] = rule
-    return list(found.values())
+    return tuple(found.values())
 
 
 def _rule(name: str, value: Any, source: str) -> Rule:
