@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import treq
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeadlineError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool, ResponseDone, ResponseNeverReceived
@@ -74,18 +75,21 @@ class Fetcher:
         asking = Deferred.fromCoroutine(self._once_more(method, url, headers, form))
         try:
             return await asking.addTimeout(self._timeout, self._reactor)
-        except (IssuerUnavailable, CancelledError):
+        except IssuerUnavailable:
             raise
         except Exception as error:
             # whatever Twisted, OpenSSL or the name resolver find wrong; the kind says enough, its text may be long
-            raise IssuerUnavailable(f"{url} gave no answer ({_kind(error)})", RETRY_AFTER) from error
+            kind = f"in {self._timeout:g} s" if _cancelled(error) else f"({type(_root(error)).__name__})"
+            raise IssuerUnavailable(f"{url} gave no answer {kind}", RETRY_AFTER) from error
 
     async def _once_more(
         self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
     ) -> tuple[int, Any]:
         try:
             return await self._once(method, url, headers, form)
-        except ResponseNeverReceived:
+        except ResponseNeverReceived as error:
+            if _cancelled(error):
+                raise
             return await self._once(method, url, headers, form)
 
     async def _once(
@@ -140,6 +144,11 @@ class _Body(Protocol):
             self.transport.loseConnection()
 
 
-def _kind(error: Exception) -> str:
+def _root(error: BaseException) -> BaseException:
+    """Twisted's client wraps what went wrong, and what went wrong with that."""
     reasons = getattr(error, "reasons", None)
-    return type(reasons[0].value if reasons else error).__name__
+    return _root(reasons[0].value) if reasons else error
+
+
+def _cancelled(error: BaseException) -> bool:
+    return isinstance(_root(error), CancelledError | DeadlineError)

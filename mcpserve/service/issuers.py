@@ -24,7 +24,7 @@ import attrs
 import jwt
 import orjson
 from jwt.api_jws import PyJWS
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -102,6 +102,7 @@ class Issuer:
         self._problem: IssuerUnavailable | None = None
         self._fetching: Deferred[KeySet] | None = None
         self._waiting: list[Deferred[KeySet]] = []
+        self._closed = False
 
     def current(self) -> KeySet | None:
         """The keys, if they may be used without a second thought."""
@@ -137,6 +138,7 @@ class Issuer:
 
     def close(self) -> None:
         """Stop to fetch; who waits is refused."""
+        self._closed = True
         if self._fetching is not None:
             self._fetching.cancel()
 
@@ -203,7 +205,7 @@ class Issuer:
     def _got_nothing(self, failure: Failure) -> None:
         self._failed = self._clock.seconds()
         problem = failure.value
-        if isinstance(problem, CancelledError):
+        if self._closed:
             self._problem = IssuerUnavailable("this server stops", RETRY_AFTER)
             return
         if not isinstance(problem, IssuerUnavailable):
