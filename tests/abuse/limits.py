@@ -8,7 +8,7 @@ from tests.abuse.siege import Report
 
 SERVED: Sequence[str] = ()
 """More options of the server under attack."""
-FLOOD: Sequence[str] = ()
+FLOOD: Sequence[str] = ("--rate-per-address", "100/second burst 200")
 """The same, where the attack is a flood that a rate holds back."""
 
 SUCCESS = 0.999
