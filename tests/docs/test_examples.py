@@ -213,7 +213,7 @@ def test_the_authors_tests_pass(authors_tests: ModuleType) -> None:
         test()
 
 
-@pytest.mark.parametrize("name", ["mcpserve.toml", "behind-a-proxy.toml", "shipped.toml", "durable.toml"])
+@pytest.mark.parametrize("name", ["mcpserve.toml", "behind-a-proxy.toml", "hosts.toml", "shipped.toml", "durable.toml"])
 def test_configuration_files_are_read(name: str) -> None:
     """Each example of a configuration file holds settings that there are."""
     values = read_file(EXAMPLES / name)
