@@ -52,6 +52,7 @@ class Inflow(Protocol):
         self._chunks: deque[bytes] = deque()
         self._held = 0
         self._paused = False
+        self._hurried = False
         self._arrival: Deferred[None] | None = None
         reading.deadline.passed = self._too_late
         reading.deadline.start("idle", reading.idle)
@@ -67,7 +68,8 @@ class Inflow(Protocol):
         self._held -= len(chunk)
         if self._paused and not self.ended and self._held <= self._most // 2:
             self._paused = False
-            self._reading.deadline.start("idle", self._reading.idle)
+            if not self._hurried:
+                self._reading.deadline.start("idle", self._reading.idle)
             self._transport().resumeProducing()
         return chunk
 
@@ -79,6 +81,7 @@ class Inflow(Protocol):
     def hurry(self, seconds: float) -> None:
         """Let the rest take so many seconds in all."""
         if not self.ended:
+            self._hurried = True
             self._reading.deadline.start("rest", seconds)
 
     def break_off(self, problem: ClientError, *, forget: bool = True) -> None:
@@ -107,7 +110,9 @@ class Inflow(Protocol):
         self._held += len(data)
         if self._held > self._most and not self._paused:
             self._paused = True
-            self._reading.deadline.stop()
+            if not self._hurried:
+                # As long as we do not read, the server can't be late.
+                self._reading.deadline.stop()
             self._transport().pauseProducing()
         elif not self._paused:
             self._reading.deadline.touch()

@@ -6,6 +6,8 @@ import select
 from typing import Any
 from typing import Protocol as Role
 
+from OpenSSL.SSL import Error as TlsError
+from service_identity import VerificationError
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -175,9 +177,12 @@ class Response:
         else:
             self._reader.dataReceived(data)
 
-    def finish(self, reason: Failure) -> None:
-        """Nothing more will come."""
-        self._connection, self._end = None, reason
+    def finish(self, reason: Failure, content: bytes = b"") -> None:
+        """Nothing more will come but this; the connection is no longer ours."""
+        self._connection = None
+        if content:
+            self.deliver(content)
+        self._end = reason
         if self._reader is not None:
             self._reader.connectionLost(reason)
 
@@ -361,16 +366,15 @@ class Connection(Protocol):
             self.pause()
 
     def _receive_body(self, response: Response, data: bytes) -> None:
-        body = self._body
+        body, content = self._body, b""
         if not body.done:
-            content = body.feed(data)
-            data = body.rest
-            if content:
-                response.deliver(content)
-        if body.done and self._response is response:
-            self._finish(response, data)
+            content, data = body.feed(data), body.rest
+        if body.done:
+            self._finish(response, content, data)
+        elif content:
+            response.deliver(content)
 
-    def _finish(self, response: Response, rest: bytes) -> None:
+    def _finish(self, response: Response, content: bytes, rest: bytes) -> None:
         """The answer has ended: free the connection first, so that whoever hears of it can use it."""
         assert self._head is not None
         lasting = lasts(self._head) and not rest
@@ -381,7 +385,7 @@ class Connection(Protocol):
             self._pool.release(self)
         else:
             self.retire()
-        response.finish(_DONE)
+        response.finish(_DONE, content)
 
     def _break_off(self, problem: Exception) -> None:
         exchange, response = self._exchange, self._response
@@ -414,4 +418,8 @@ def _length(head: Head, body: Body) -> Any:
 
 
 def _why(reason: Failure) -> str:
+    if reason.check(TlsError):
+        return "TLS failed: " + ", ".join(str(error[-1]) for error in reason.value.args[0])
+    if reason.check(VerificationError):
+        return "TLS failed: the certificate is one for another host"
     return str(reason.value) or type(reason.value).__name__

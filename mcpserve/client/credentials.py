@@ -15,6 +15,7 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _NAME = re.compile(_TOKEN)
 _WORD = re.compile(r"[!-~]+")
 _LINE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PART = re.compile(
     rf"""[\s,]*(?:
@@ -151,6 +152,20 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Credentials
     if token:
         return BearerToken(token)
     return ApiKey(key) if key else None
+
+
+def checked(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of the user, if they can be sent as they are.
+
+    Raises:
+        ConfigurationError: They can't. The value is not shown.
+    """
+    for name, value in headers.items():
+        if _NAME.fullmatch(name) is None:
+            raise ConfigurationError(f"{name!r} is no name of a header")
+        if _CONTROL.search(value) is not None:
+            raise ConfigurationError(f"There is a character in the header {name} that may not be there")
+    return dict(headers)
 
 
 def hidden(text: str, secrets: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ from zope.interface import implementer
 from mcpserve.client.agent import PoolAgent, target_of
 from mcpserve.client.answer import Answer, Inflow, Reading
 from mcpserve.client.connection import AnswerBroken, NotConnected
-from mcpserve.client.credentials import Challenge, Credentials, RequestFacts, hidden, read_challenges
+from mcpserve.client.credentials import Challenge, Credentials, RequestFacts, checked, hidden, read_challenges
 from mcpserve.client.deadline import Deadline
 from mcpserve.client.http1 import BadHttp, HeadTooLarge
 from mcpserve.client.limits import Limits, Timeouts
@@ -197,6 +197,9 @@ class Web:
             this, another one's connections are its own.
         origin: A URL of the only origin that credentials and `headers` are shown to; by default that of the first
             request.
+
+    Raises:
+        ConfigurationError: There is something in `headers` that can't stand there, or `origin` is no URL.
     """
 
     def __init__(
@@ -214,7 +217,7 @@ class Web:
         self._timeouts = timeouts
         self._limits = limits
         self._credentials = credentials
-        self._headers = dict(headers)
+        self._headers = checked(headers)
         self._origin = None if origin is None else place_of(origin).origin
         agent = agent or PoolAgent(reactor, idle=limits.connections)
         self._pool = agent if isinstance(agent, PoolAgent) else None

@@ -952,11 +952,37 @@ def test_secrets_are_for_the_origin_that_was_named() -> None:
 
 def test_own_headers_do_not_replace_the_protocols(setting: Setting) -> None:
     """What the caller of a request says counts more than what the user says for all, whatever the case."""
-    setting = Setting(headers={"ACCEPT": "text/html", "X-Mine": "mine\r\nX-Injected: 1"})
+    setting = Setting(headers={"ACCEPT": "text/html", "X-Mine": "mine"})
     setting.send()
     assert b"text/html" not in setting.link.asked
     assert setting.link.asked.count(b"Accept") == 1
-    assert b"\r\nX-Injected" not in setting.link.asked
+    setting.close()
+
+
+@pytest.mark.parametrize("headers", [{"X-Mine": "mine\r\nX-Injected: 1"}, {"X-Mine": "mine\0"}, {"X Mine": "mine"}])
+def test_headers_that_cannot_be_sent(headers: Mapping[str, str]) -> None:
+    """They are the user's mistake, told at once and without their values."""
+    with pytest.raises(ConfigurationError) as raised:
+        Setting(headers=headers)
+    assert "mine" not in str(raised.value).replace("X Mine", "")
+
+
+def test_connection_is_free_with_the_last_byte(setting: Setting) -> None:
+    """Who asks again when the last event has come, or gives up the answer, does so over the same connection."""
+    found = setting.answered(stream())
+    asked: list[Task] = []
+
+    async def ask_again() -> None:
+        assert (await found.next_event()).data == b"1"  # type: ignore[union-attr]
+        asked.append(setting.send())
+        found.abort()
+
+    asking = Task(ask_again())
+    setting.link.say(_events("1") + chunk(b""))
+    assert asking.result is None
+    setting.link.say(answer(b"[]"))
+    assert Task(asked[0].result.whole()).result == b"[]"
+    assert len(setting.network.links) == 1
     setting.close()
 
 
