@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from mcpserve.client.conversation import Host, Outgoing, ServerDescription
 from mcpserve.client.dressing import dressed
 from mcpserve.client.inflight import InFlight, Work
-from mcpserve.client.messages import read
+from mcpserve.client.messages import METHOD_NOT_FOUND, error_code, read
 from mcpserve.client.overhearing import Overhearing
 from mcpserve.client.posting import POST_HEADERS, Endpoint, finish, is_stream, refusal, succeeded, tell, told
 from mcpserve.client.questions import Questions
@@ -58,7 +58,8 @@ class Call(InFlight):
 
     def withdraw(self, reason: str | None) -> None:
         """Spec: "To cancel, the client SHOULD explicitly send an MCP CancelledNotification"."""
-        if self.sent is not None:
+        # "The `initialize` request MUST NOT be cancelled by clients", should somebody send one by hand.
+        if self.sent is not None and self.outgoing.method != "initialize":
             self._speaking.cancelled(*self.sent, reason)
 
 
@@ -119,6 +120,8 @@ class Legacy:
         self._closed = True
         for call in list(self._calls):
             call.close()
+        for renewal in list(self._renewals):
+            renewal.cancel()
         self._overhearing.stop()
         self._questions.close()
         self._sessions.close()
@@ -184,7 +187,8 @@ class Legacy:
 
     async def _take_refusal(self, call: Call, session: Session, answer: Answer) -> None:
         refused = await refusal(answer, self._endpoint.name)
-        if await self._is_forgotten(session, answer.status):
+        known = isinstance(refused, Response) and error_code(refused.error) == METHOD_NOT_FOUND
+        if not known and await self._is_forgotten(session, answer.status):
             raise SessionForgotten("The session is over")
         if isinstance(refused, Refused):
             raise refused

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -25,7 +26,7 @@ from mcpserve.client.posting import Endpoint, reply_to
 from mcpserve.client.session import described, initialize
 from mcpserve.client.speaking import Speaking
 from mcpserve.client.web import Web
-from mcpserve.errors import BadAnswer, ClientError, ConfigurationError
+from mcpserve.errors import BadAnswer, ClientError, ConfigurationError, DeadlinePassed, Unauthorized, Unreachable
 from mcpserve.protocol.metadata import SERVER_INFO
 from mcpserve.protocol.revisions import LATEST_LEGACY, LEGACY, MODERN, V2026_07_28, Revision
 
@@ -94,7 +95,9 @@ class _Negotiation:
                 return await self._legacy()
             if known is Era.HTTP_SSE:
                 return await self._http_sse()
-        except ClientError:
+        except ClientError as error:
+            if isinstance(error, Unreachable | Unauthorized) or _never_connected(error):
+                raise
             # "re-probing if the cached assumption later fails"
             self._eras.forget(self._endpoint.url)
         return await self._modern(V2026_07_28)
@@ -107,8 +110,7 @@ class _Negotiation:
             self._sent_on += 1
             return await self._modern(verdict.revision)
         if isinstance(verdict, verdicts.Modern):
-            info = verdict.result.get("_meta", {}).get(SERVER_INFO) or verdict.result.get("serverInfo")
-            server = described(verdict.result, verdict.revision, info)
+            server = described(verdict.result, verdict.revision, _server_info(verdict.result))
             self._eras.remember(self._endpoint.url, Era.MODERN)
             return Modern(self._endpoint, server, self._ids, self._doubt)
         if isinstance(verdict, verdicts.Failed):
@@ -175,6 +177,16 @@ class _Negotiation:
 
     def _doubt(self) -> None:
         self._eras.forget(self._endpoint.url)
+
+
+def _server_info(result: Mapping[str, Any]) -> Any:
+    """Where a server says its name: in `_meta`; drafts of this revision had it in the result itself."""
+    meta = result.get("_meta")
+    return (meta.get(SERVER_INFO) if isinstance(meta, dict) else None) or result.get("serverInfo")
+
+
+def _never_connected(error: ClientError) -> bool:
+    return isinstance(error, DeadlinePassed) and error.which == "connect"
 
 
 def _for_a_probe(timeouts: Timeouts) -> Timeouts:

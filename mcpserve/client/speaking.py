@@ -71,8 +71,12 @@ class Speaking:
 
     async def _again(self, session: Session, method: str, params: Any) -> None:
         body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
-        reply = await reply_to(self._endpoint, session.headers, orjson.dumps(body), self._brief)
-        if reply.response is None or reply.response.error is not None:
+        try:
+            reply = await reply_to(self._endpoint, session.headers, orjson.dumps(body), self._brief)
+            taken = reply.response is not None and reply.response.error is None
+        except ClientError:
+            taken = False
+        if not taken:
             log.warn("The new session did not take {method}, which the one before had been told", method=method)
 
     async def answer(self, session: Session, body: bytes) -> None:

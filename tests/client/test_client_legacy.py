@@ -445,3 +445,21 @@ def test_a_session_that_can_not_be_deleted_is_left(status: int) -> None:
     stage = Stage()
     stage.web.rules["DELETE"] = lambda sent: sent.answers(status)
     assert now(stage.talk.close()) is None
+
+
+def test_initialize_is_never_cancelled() -> None:
+    """Not even if somebody sends one by hand: its connection is closed, and nothing is said."""
+    stage = Stage()
+    stage.web.rules.pop("initialize")
+    stage.talk.request(Outgoing(method="initialize")).cancel()
+    assert stage.web.last("initialize").cancelled
+    assert not stage.web.all("notifications/cancelled")
+
+
+def test_a_method_that_is_not_found_is_no_session_that_is_forgotten() -> None:
+    """A server that says 404 to an unknown method keeps its session."""
+    stage = Stage()
+    run = stage.talk.request(CALL)
+    stage.call.errors(404, -32601)
+    assert now(run.receive()).error["code"] == -32601
+    assert len(stage.web.all("initialize")) == 1

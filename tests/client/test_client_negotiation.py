@@ -326,3 +326,28 @@ def test_connecting_can_be_cancelled(at: str) -> None:
     assert stage.last.cancelled
     assert stage.clock.getDelayedCalls() == []
     connecting.addErrback(lambda failure: None)
+
+
+@pytest.mark.parametrize("error", [Unreachable("x"), Unauthorized("x", 401), DeadlinePassed("x", "connect")])
+def test_what_says_nothing_of_eras_leaves_what_is_remembered(error: Exception) -> None:
+    """An old server that can't be reached is still an old server, and is not asked twice."""
+    stage = Stage()
+    stage.eras.remember(URL, Era.LEGACY)
+    connecting = stage.connect()
+    stage.last.fails(error)
+    with pytest.raises(type(error)):
+        outcome(connecting)
+    assert stage.web.kinds == ["initialize"]
+    assert stage.eras.recall(URL) is Era.LEGACY
+
+
+@pytest.mark.parametrize("meta", [None, [], {"io.modelcontextprotocol/serverInfo": "odd"}])
+def test_a_name_may_stand_elsewhere_or_be_missing(meta: Any) -> None:
+    """The name of a server is read where drafts had it, and a malformed one is none."""
+    stage = Stage()
+    result = {**DISCOVERED, "_meta": meta}
+    stage.web.rules["server/discover"] = lambda sent: sent.results(result)
+    assert outcome(stage.connect()).server.implementation is None
+    result["serverInfo"] = {"name": "there", "version": "2"}
+    if not isinstance(meta, dict):
+        assert outcome(stage.connect()).server.implementation.name == "there"
