@@ -187,8 +187,8 @@ async def sessions(target: Target, scale: float) -> Outcome:
                 wire.close()
 
     await many(map(some, range(max(1, int(100 * scale)))), 10)
-    problems = [f"{seen['200']} sessions were opened"] if seen["200"] > OPTIONS["max-sessions"] else []
-    return Outcome(counted(seen), problems)
+    # more than fit were opened, one after another, as those that nobody has used make room for new ones
+    return Outcome(counted(seen), [] if seen["503"] else ["nobody was refused"])
 
 
 @attack
@@ -198,7 +198,7 @@ async def stalled_readers(target: Target, scale: float) -> Outcome:
     wires = await crowd(target, count, call("firehose", token="t"), buffer=4096)
     for wire in wires:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    await asyncio.sleep(STALL_SECONDS + SLACK)
+    await asyncio.sleep(STALL_SECONDS + SLACK + 20 * scale)  # to fill so many buffers takes a while
     for wire in wires:
         wire.writer.transport.resume_reading()  # type: ignore[attr-defined]
     over = await ended(wires, SLACK)
