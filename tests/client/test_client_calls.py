@@ -42,6 +42,7 @@ def test_a_call() -> None:
     play.run.answer({**text("3"), "structuredContent": {"sum": 3}, "isError": True})
     assert outcome(calling) == Result(content=[Text("3")], structured={"sum": 3}, is_error=True)
     assert play.run.cancelled == []
+    assert play.run.late == 0  # what has ended is not cancelled, even where that would do nothing
 
 
 def test_progress_is_asked_for_only_if_it_is_wanted() -> None:

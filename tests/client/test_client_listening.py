@@ -101,7 +101,9 @@ def test_a_change_ends_what_is_kept() -> None:
 @pytest.mark.parametrize("error", [AnswerLost("gone"), Unreachable("down"), Refused("busy", 503)])
 def test_an_interruption(error: Exception) -> None:
     """It is taken up again, later and later; then all that may have been missed is told, and it goes on."""
-    play = Play(retries=Retries(attempts=3, first=1, factor=2))
+    play = Play(retries=Retries(attempts=3, first=1, factor=2), replies={"tools/list": {"tools": [], "ttlMs": 60_000}})
+    now(play.client.list_tools())
+    play.runs.clear()
     subscription = standing(play, tools=True, uris=["a:b"])
     reading = begun(subscription.__anext__())
     play.run.say(AnswerLost("gone"))
@@ -117,8 +119,11 @@ def test_an_interruption(error: Exception) -> None:
     assert outcome(reading) == Change(TOOLS, missed=True)
     assert now(subscription.__anext__()) == Change(UPDATED, "a:b", missed=True)
     reading = begun(subscription.__anext__())
-    play.run.notify("tools/list_changed")
-    assert outcome(reading) == Change(TOOLS)
+    play.run.notify("prompts/list_changed")
+    assert outcome(reading) == Change(PROMPTS)
+    # What was kept may not hold any more, either.
+    now(play.client.list_tools())
+    assert len(play.sent("tools/list")) == 1
     subscription.cancel()
 
 
