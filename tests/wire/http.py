@@ -7,11 +7,14 @@ from typing import Any
 
 import attrs
 import orjson
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 
 from mcpserve.web.site import McpSite
 from tests.web.memory_http import MemoryTransport
+
+CLIENT_ADDRESS = "192.168.1.1"
 
 
 @attrs.frozen(kw_only=True)
@@ -36,10 +39,12 @@ class Peer(MemoryTransport):
         site: What it is connected to.
         clock: The server's.
         buffer: Bytes that the socket takes while the client does not read; then it asks the server to pause.
+        address: Where it comes from; None for a UNIX socket.
     """
 
-    def __init__(self, site: McpSite, clock: Clock, buffer: int = 1024) -> None:
+    def __init__(self, site: McpSite, clock: Clock, buffer: int = 1024, address: str | None = CLIENT_ADDRESS) -> None:
         super().__init__(clock)
+        self.peerAddr = UNIXAddress(None) if address is None else _address(address)
         self.arrived = b""
         self._buffer = buffer
         self._unread = b""
@@ -196,6 +201,11 @@ class Peer(MemoryTransport):
             assert len(rest) <= int(headers["content-length"]), "more was sent than was announced"
             return rest, len(rest) == int(headers["content-length"])
         return rest, self.status in (204, 304) or bool(self.ended)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    kind = IPv6Address if ":" in text else IPv4Address
+    return kind("TCP", text, 54321)
 
 
 def _unchunked(data: bytes) -> tuple[bytes, bool]:

@@ -19,7 +19,10 @@ from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.http_sse import HttpSse, HttpSseLimits
 from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.sessions import Sessions
+from mcpserve.policy.access import Access
 from mcpserve.policy.origins import Origins
+from mcpserve.policy.proxies import Proxies
+from mcpserve.policy.rates import Rates, ToolRates
 from mcpserve.protocol.notices import FILTER_KEYS, Notice
 from mcpserve.protocol.tasks import TASK_IDS
 from mcpserve.protocol.types import Implementation
@@ -27,16 +30,20 @@ from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher, Feature
 from mcpserve.server.features import PluginFeatures
+from mcpserve.server.permits import Permits
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
 from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.stores.sessions import Journal
 from mcpserve.web.admission import Admission, Identity
-from mcpserve.web.endpoint import Endpoint, LegacyFace, site_refusal
+from mcpserve.web.cors import Cors
+from mcpserve.web.crowd import CrowdLimits
+from mcpserve.web.endpoint import Endpoint, LegacyFace, answer_error, site_refusal
 from mcpserve.web.response import StreamLimits, Turns
 from mcpserve.web.routing import RoutedResource
+from mcpserve.web.sight import Sight
 from mcpserve.web.site import HttpLimits, McpSite
-from tests.wire.http import Peer
+from tests.wire.http import CLIENT_ADDRESS, Peer
 
 MODERN = "2026-07-28"
 LATEST_LEGACY = "2025-11-25"
@@ -81,6 +88,9 @@ class Limits:
     tasks: TaskLimits = attrs.field(factory=TaskLimits)
     subscriptions: SubscriptionLimits = attrs.field(factory=SubscriptionLimits)
     http_sse: HttpSseLimits = attrs.field(factory=HttpSseLimits)
+    crowd: CrowdLimits = attrs.field(factory=CrowdLimits)
+    rates: Rates = attrs.field(factory=Rates)
+    tool_rates: ToolRates | None = None
     page_size: int = 250
 
 
@@ -95,8 +105,11 @@ class Server:
         http_sse: Whether HTTP with SSE of 2024-11-05 is served, too.
         journal: Makes the journal of sessions for a clock, if they are written down; those in it are restored.
         now: The time.
+        access: Who may use what.
         identity: Makes what finds out who is calling, for a clock; by default nobody is asked.
         wrap: Comes between the endpoint and the face of the revisions with a handshake.
+        proxies: Addresses and networks of trusted proxies.
+        credentials: Whether pages may have the browser send cookies along.
     """
 
     def __init__(
@@ -109,18 +122,23 @@ class Server:
         http_sse: bool = False,
         journal: Callable[[Clock], Journal | None] = lambda clock: None,
         now: float = 0.0,
+        access: Access = Access(),
         identity: Callable[[Clock], Identity | None] = lambda clock: None,
         wrap: Callable[[LegacyFace], LegacyFace] = lambda face: face,
+        proxies: Sequence[str] = (),
+        credentials: bool = False,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(now)
         self.wheel = TimingWheel(self.clock)
         envelope = Envelope(Implementation(name="tested", version="1"))
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=NoThreads())
-        self.calls = Calls(runtime, limits.calls)
+        self.calls = Calls(runtime, limits.calls, limits.tool_rates)
         self.publisher = Publisher(lambda f: self.clock.callLater(0, f))
         self.tasks = Tasks(envelope, runtime, limits.tasks, publisher=self.publisher)
-        own = PluginFeatures(collect(functions, "test", limits.page_size), envelope, self.calls, self.tasks)
+        self.features = own = PluginFeatures(
+            collect(functions, "test", limits.page_size), envelope, self.calls, self.tasks, Permits(access)
+        )
         self.tools = own.tools
         features = [*own, self.tasks, *features]
         self.subscriptions = Subscriptions(
@@ -136,12 +154,26 @@ class Server:
         self.dispatcher = dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions, journal(self.clock))
-        face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions) if legacy else None
-        self.admission = Admission(origins or Origins(), identity(self.clock))
+        trusted = Proxies(proxies)
+        self.admission = Admission(
+            origins or Origins(), identity(self.clock), Sight(trusted), limits.rates, self.clock.seconds
+        )
+        again = self.admission.again
+        face = SessionFace(dispatcher, self.sessions, self.turns, self.subscriptions, again) if legacy else None
         endpoint = Endpoint(dispatcher, self.admission, self.turns, face and wrap(face))
         self.http_sse = HttpSse(Handshake(dispatcher, self.subscriptions), self.admission, self.turns, limits.http_sse)
-        resource = RoutedResource(endpoint.app, others=self.http_sse.places() if http_sse else {})
-        self.site = McpSite(resource, clock=self.clock, limits=limits.http, refusal=site_refusal)
+        cors = Cors(self.admission.origins, self.admission.check_origin, answer_error, credentials)
+        others = self.http_sse.places() if http_sse else {}
+        resource = RoutedResource(endpoint.app, others=others, preflight=cors.preflight)
+        self.site = McpSite(
+            resource,
+            clock=self.clock,
+            limits=limits.http,
+            refusal=site_refusal,
+            crowd=limits.crowd,
+            proxies=trusted,
+            dress=cors.headers,
+        )
         self.site.startFactory()
         if face is not None:
             face.restore()
@@ -166,9 +198,9 @@ class Server:
 
     # --- requests
 
-    def connect(self, buffer: int = 1024) -> Peer:
-        """Open a connection."""
-        return Peer(self.site, self.clock, buffer)
+    def connect(self, buffer: int = 1024, address: str | None = CLIENT_ADDRESS) -> Peer:
+        """Open a connection, from this address or by a UNIX socket."""
+        return Peer(self.site, self.clock, buffer, address)
 
     def http(
         self, method: str, headers: Headers = NOTHING, body: bytes = b"", path: str = "/mcp", peer: Peer | None = None
@@ -176,7 +208,7 @@ class Server:
         """Send an HTTP request on a connection of its own, or on `peer`."""
         peer = peer or self.connect()
         length = {"Content-Length": str(len(body))} if body or method == "POST" else {}
-        peer.send(_head(method, path, {**BASE, **length, **headers}) + body)
+        peer.send(head(method, path, {**BASE, **length, **headers}) + body)
         return peer
 
     def post(self, message: Any, headers: Headers = NOTHING, peer: Peer | None = None) -> Peer:
@@ -296,7 +328,8 @@ def call_params(tool: str, arguments: Any = None, token: Any = None) -> dict[str
     return params
 
 
-def _head(method: str, path: str, headers: Headers) -> bytes:
+def head(method: str, path: str, headers: Headers) -> bytes:
+    """The head of a request, as it travels."""
     lines = [f"{method} {path} HTTP/1.1"]
     for name, value in headers.items():
         values = [] if value is None else [value] if isinstance(value, str) else value
