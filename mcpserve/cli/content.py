@@ -127,8 +127,14 @@ def _bytes(what: str, mime_type: str | None, data: bytes) -> str:
 
 
 def _said(result: Result) -> bool:
-    """Whether a text says what the structured content says: servers send both, for older clients."""
-    return any(_is_json_of(block, result.structured) for block in result.content if isinstance(block, Text))
+    """Whether a text says what the structured content says: servers send both, for older clients.
+
+    Some wrap what is no object: `{"result": 3}`, beside the text `3`.
+    """
+    wrapped = result.structured
+    inner = wrapped["result"] if isinstance(wrapped, dict) and wrapped.keys() == {"result"} else wrapped
+    texts = [block for block in result.content if isinstance(block, Text)]
+    return any(block.text == inner or _is_json_of(block, inner) or _is_json_of(block, wrapped) for block in texts)
 
 
 def _is_json_of(block: Text, value: Any) -> bool:

@@ -26,6 +26,8 @@ from mcpserve.cli.surroundings import Job, Surroundings
 from mcpserve.cli.verdicts import CLOSED_PIPE, INTERRUPTED, TERMINATED
 
 _SHOW_CURSOR = "\x1b[?25h"
+_BOUNCE = 0.2
+"""Seconds within which two signals are one: who signals a process and then its group, as `timeout` does, means one."""
 
 
 class Running:
@@ -34,18 +36,20 @@ class Running:
     Args:
         reactor: What it runs on.
         err: Where is said that it is being cancelled.
+        end: Ends the process at once.
 
     Attributes:
         status: The exit status, when it is over or has to end.
         tell: Tells the person of it.
     """
 
-    def __init__(self, reactor: Any, err: TextIO) -> None:
+    def __init__(self, reactor: Any, err: TextIO, end: Callable[[int], object] = os._exit) -> None:
         self.status: int | None = None
         self.tell: Callable[[str], object] = self._say
-        self._reactor, self._err = reactor, err
+        self._reactor, self._err, self._end = reactor, err, end
         self._work: Deferred[int] | None = None
         self._failure: Failure | None = None
+        self._signalled: float | None = None
 
     def begin(self, job: Job, around: Surroundings) -> None:
         """Begin; stops the reactor at the end."""
@@ -71,12 +75,15 @@ class Running:
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Ctrl-C or SIGTERM: cancel it; the second time, end without waiting for anybody."""
         status = TERMINATED if number == signal.SIGTERM else INTERRUPTED
+        if self._signalled is not None and self._reactor.seconds() - self._signalled < _BOUNCE:
+            return
         if self.status is not None:
             if self._err.isatty():
                 self._err.write(_SHOW_CURSOR)
                 self._err.flush()
-            os._exit(status)
-        self.status = status
+            self._end(status)
+            return
+        self.status, self._signalled = status, self._reactor.seconds()
         self._reactor.callFromThread(self._interrupt)
 
     def _interrupt(self) -> None:
