@@ -122,7 +122,7 @@ class Server:
         http_sse: bool = False,
         journal: Callable[[Clock], Journal | None] = lambda clock: None,
         now: float = 0.0,
-        access: Access = Access(),
+        access: Access | None = None,
         identity: Callable[[Clock], Identity | None] = lambda clock: None,
         wrap: Callable[[LegacyFace], LegacyFace] = lambda face: face,
         proxies: Sequence[str] = (),
@@ -137,7 +137,7 @@ class Server:
         self.publisher = Publisher(lambda f: self.clock.callLater(0, f))
         self.tasks = Tasks(envelope, runtime, limits.tasks, publisher=self.publisher)
         self.features = own = PluginFeatures(
-            collect(functions, "test", limits.page_size), envelope, self.calls, self.tasks, Permits(access)
+            collect(functions, "test", limits.page_size), envelope, self.calls, self.tasks, Permits(access or Access())
         )
         self.tools = own.tools
         features = [*own, self.tasks, *features]
