@@ -98,8 +98,11 @@ class Buckets:
             0.0 if there was one; else the seconds until there will be one. Then none was taken.
         """
         buckets = self._full_at
-        # never emptier than empty, even if the clock was set back
-        full_at = min(max(buckets.get(key, 0.0), now), now + self._depth) + self._interval
+        full_at = max(buckets.get(key, 0.0), now)
+        if full_at > now + self._depth + self._slack:
+            # the clock was set back; a bucket is never emptier than empty
+            full_at = buckets[key] = now + self._depth
+        full_at += self._interval
         wait = full_at - self._depth - now
         if wait > self._slack:
             return wait

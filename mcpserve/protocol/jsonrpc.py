@@ -68,15 +68,17 @@ def parse(body: bytes) -> Message | Batch:
     """Read one HTTP body or one line of stdio.
 
     Raises:
-        ParseError: It is not UTF-8 or not JSON, or nested more than `MOST_LEVELS` deep.
-        InvalidRequest: It is JSON but not a message; carries the id where a valid one could be read.
+        ParseError: It is not UTF-8 or not JSON.
+        InvalidRequest: It is JSON but not a message, or nested more than `MOST_LEVELS` deep; carries the id where a valid one could be read.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ParseError(f"The body is not JSON in UTF-8: {error.msg} (line {error.lineno})") from None
     if body.count(b"[") + body.count(b"{") > MOST_LEVELS and _is_deeper(body, MOST_LEVELS):
-        raise ParseError(f"The body is nested more than {MOST_LEVELS} levels deep")
+        request_id = value.get("id") if isinstance(value, dict) else None
+        known = request_id if is_id(request_id) else None
+        raise InvalidRequest(f"The message is nested more than {MOST_LEVELS} levels deep", request_id=known)
     if isinstance(value, list):
         return Batch(value)
     return message_from(value)

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from mcpserve.errors import InternalError, InvalidRequest, ProtocolError, Refusal, UnsupportedVersion
+from mcpserve.errors import Busy, InternalError, InvalidRequest, ProtocolError, Refusal, UnsupportedVersion
 from mcpserve.policy.callers import Caller
 from mcpserve.protocol import jsonrpc, metadata
 from mcpserve.protocol.exchange import Exchange
@@ -154,7 +154,8 @@ class Endpoint:
                 check_legacy_version(version)
             self._legacy().message(request, facts, caller, message)
         except ProtocolError as error:
-            answer_error(request, error, None if isinstance(error, Refusal) else message.id)
+            nameless = isinstance(error, Refusal) and not isinstance(error, Busy)
+            answer_error(request, error, None if nameless else message.id)
 
     def _answer_modern(self, request: McpRequest, facts: Facts, caller: Caller, message: Request) -> None:
         version = metadata.claimed_revision(message.params)

@@ -6,7 +6,9 @@ Of the configurations only what belongs to the machine is replaced: ports, certi
 from __future__ import annotations
 
 import datetime
+import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -96,8 +98,13 @@ def replaced(text: str, *pairs: tuple[str, str]) -> str:
 @contextmanager
 def process(command: list[str], port: int, log: Path) -> Iterator[None]:
     """Run a proxy until the block ends."""
+    # on Debian they are where only root looks
+    found = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    assert found is not None, f"{command[0]} is not installed"
     with log.open("wb") as output:
-        started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        started = subprocess.Popen(
+            [found, *command[1:]], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         eventually(f"{command} listens", lambda: started.poll() is not None or listens(port))
         assert started.poll() is None, log.read_text()

@@ -55,10 +55,10 @@ def test_a_round(server: Server) -> None:
 
 
 def test_what_is_nested_too_deeply_to_come_back_to(server: Server) -> None:
-    """It can be read but not digested: refused, and the place of the call is given back."""
+    """Refused before any work."""
     deep = orjson.Fragment(b"[" * 400 + b"]" * 400)
     answer = ask_modern(server, "greet", {"requestState": "x", "junk": deep})
-    assert (answer.status, answer.error["code"]) == (200, -32602)
+    assert (answer.status, answer.error["code"]) == (400, -32600)
     assert not server.leftovers()
 
 
