@@ -81,6 +81,7 @@ class Link:
         self._questions = Questions(host, self._send)
         self._next = 1
         self._spoils = 0
+        self._blamed = False
 
     def agree(self, revision: Revision) -> None:
         """From now on this revision is spoken. What of the handshake has no answer yet will have none."""
@@ -141,17 +142,19 @@ class Link:
 
     def overlong(self, excerpt: bytes, *, ended: bool) -> None:
         """See `Receiver`. Whose answer it was is told by its id; if that can't be found, all that wait are told."""
-        found = (_LAST.search if ended else _FIRST.match)(excerpt)
-        error = AnswerTooLarge(f"A message of {self.peer} is longer than the limit")
-        if found is not None:
-            flight = self._flights.get(orjson.loads(found[1]))
-            concerned = [] if flight is None else [flight]
-        elif ended or len(self._flights) == 1:
-            concerned = [one for one in self._flights.values() if one.outgoing.method != LISTEN]
-        else:
+        blamed, self._blamed = self._blamed, False
+        if blamed and ended:
             return
-        for flight in concerned:
-            flight.fail(error)
+        found = (_LAST.search if ended else _FIRST.match)(excerpt)
+        flights = [one for one in self._flights.values() if one.outgoing.method != LISTEN]
+        if found is not None:
+            named = self._flights.get(orjson.loads(found[1]))
+            flights = [] if named is None else [named]
+        elif not ended and len(flights) != 1:
+            return
+        self._blamed = not ended
+        for flight in flights:
+            flight.fail(AnswerTooLarge(f"A message of {self.peer} is longer than the limit"), "its answer is too long")
 
     def lost(self, reason: ClientError) -> None:
         """See `Receiver`."""
@@ -288,11 +291,7 @@ def _arrived(_: None, flight: Flight, sent: Deferred[None]) -> None:
 def _failed(failure: Failure, flight: Flight, sent: Deferred[None]) -> None:
     if flight.sent is sent:
         flight.sent = None
-        flight.fail(_cause(failure))
-
-
-def _cause(failure: Failure) -> BaseException:
-    return failure.value or AnswerLost("The request could not be sent")
+        flight.fail(failure.value or AnswerLost("The request could not be sent"))
 
 
 def _unheeded(failure: Failure, peer: str) -> None:

@@ -130,22 +130,19 @@ def test_a_log_message_during_the_handshake() -> None:
     assert len(talk.host.notices) == 1
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"Listening on port 3000",
-        b"",
-        b"\xff\xfe",
-        b"{}",
-        b"[]",
-        b"5",
-        b"null",
-        b'{"jsonrpc":"2.0"}',
-        b'{"id":2}',
-        b"[[1]]",
-    ]
-    + [b'{"jsonrpc":"1.0","id":2,"result":{}}', b"[" * 5000],
-)
+GARBAGE = """Listening on port 3000
+
+{}
+[]
+5
+null
+[[1]]
+{"jsonrpc":"2.0"}
+{"id":2}
+{"jsonrpc":"1.0","id":2,"result":{}}"""
+
+
+@pytest.mark.parametrize("line", [*GARBAGE.encode().split(b"\n"), b"\xff\xfe", b"[" * 5000])
 def test_garbage(line: bytes) -> None:
     """What is no message disturbs nothing."""
     for talk in (Talk().modern(), Talk().legacy()):
@@ -232,6 +229,9 @@ def test_an_answer_that_is_too_long(excerpt: bytes, ended: bool) -> None:
     assert talk.channel.requests[-1]["id"] == 3
     talk.channel.receiver.overlong(excerpt, ended=ended)
     assert isinstance(waiting.error, AnswerTooLarge)
+    assert talk.channel.withdrawn == [3]
+    if not ended:
+        talk.channel.receiver.overlong(b"whatever it ends with", ended=True)
     assert not other.done
 
 
@@ -248,6 +248,9 @@ def test_nobody_knows_whose_it_was() -> None:
     single = Talk().modern()
     alone = outcome(single.request().receive())
     single.channel.receiver.overlong(b'{"result":{"x', ended=False)
+    next_one = outcome(single.request().receive())
+    single.channel.receiver.overlong(b"}", ended=True)
+    assert not next_one.done
     assert isinstance(alone.error, AnswerTooLarge)
 
 
