@@ -215,5 +215,5 @@ class Modern:
 def _is_response(message: object, request_id: int) -> TypeGuard[Response]:
     """Tell whether this answers the request; an error without an id does, as there is nothing else that it could."""
     return isinstance(message, Response) and (
-        (message.id == request_id and type(message.id) is int) or (message.id is None and message.error is not None)
+        message.id == request_id or (message.id is None and message.error is not None)
     )

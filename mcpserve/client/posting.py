@@ -97,7 +97,7 @@ async def refusal(answer: Answer, name: str) -> Response | Refused:
     said = ""
     try:
         body = await answer.whole()
-        error = _error_in(body, answer.media_type)
+        error = _error_in(body)
         if error is not None:
             return error
         if answer.media_type == "text/plain":
@@ -107,9 +107,7 @@ async def refusal(answer: Answer, name: str) -> Response | Refused:
     return Refused(f"{name} answered {answer.status}{said}", answer.status, retry_after(answer))
 
 
-def _error_in(body: bytes, media_type: str) -> Response | None:
-    if media_type != JSON:
-        return None
+def _error_in(body: bytes) -> Response | None:
     try:
         messages = read(body)
     except BadAnswer:

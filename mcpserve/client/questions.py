@@ -20,7 +20,6 @@ MOST = 100
 log = Logger()
 
 Send = Callable[[bytes], Awaitable[None] | None]
-_Key = tuple[type, RequestId]
 
 
 @attrs.define(eq=False)
@@ -42,7 +41,7 @@ class Questions:
     def __init__(self, host: Host, send: Send) -> None:
         self._host = host
         self._send = send
-        self._open: dict[_Key, _Open] = {}
+        self._open: dict[RequestId, _Open] = {}
 
     def ask(self, question: Request, owner: object = None) -> None:
         """Answer a question, in its own time. One that is open already is not asked twice.
@@ -51,7 +50,7 @@ class Questions:
             question: The question.
             owner: The request with which it came: when that is over, nobody waits for the answer any more.
         """
-        key = _key(question.id)
+        key = question.id
         if key not in self._open:
             self._open[key] = opened = _Open(owner)
             opened.work = Work(self._answer(key, opened, question))
@@ -60,7 +59,7 @@ class Questions:
     def withdraw(self, request_id: object) -> None:
         """The server does not want to know any more. Spec: Cancellation."""
         if is_id(request_id):
-            self._drop(_key(request_id))
+            self._drop(request_id)
 
     def forget(self, owner: object) -> None:
         """The request is over; and so are the questions that came with it."""
@@ -73,12 +72,12 @@ class Questions:
         for key in list(self._open):
             self._drop(key)
 
-    def _drop(self, key: _Key) -> None:
+    def _drop(self, key: RequestId) -> None:
         opened = self._open.pop(key, None)
         if opened is not None and opened.work is not None:
             opened.work.cancel()
 
-    async def _answer(self, key: _Key, opened: _Open, question: Request) -> None:
+    async def _answer(self, key: RequestId, opened: _Open, question: Request) -> None:
         try:
             if len(self._open) > MOST:
                 raise InternalError("Too many questions are open")
@@ -98,13 +97,8 @@ class Questions:
             if sent is not None:
                 await sent
 
-    def _ended(self, key: _Key, opened: _Open, error: BaseException | None) -> None:
+    def _ended(self, key: RequestId, opened: _Open, error: BaseException | None) -> None:
         if self._open.get(key) is opened:
             del self._open[key]
         if isinstance(error, ClientError):
             log.warn("An answer did not reach the server: {reason}", reason=str(error))
-
-
-def _key(request_id: RequestId) -> _Key:
-    # 1 and "1" are two ids.
-    return type(request_id), request_id

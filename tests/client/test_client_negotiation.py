@@ -226,7 +226,7 @@ def test_a_wrong_address_is_called_that() -> None:
     stage = Stage()
     for asks in ("server/discover", "initialize"):
         stage.web.rules[asks] = lambda sent: sent.answers(404)
-    stage.web.rules["GET"] = lambda sent: sent.answers(404)
+    stage.web.rules["GET"] = lambda sent: sent.answers(405)
     with pytest.raises(Refused) as caught:
         outcome(stage.connect())
     assert caught.value.status == 404
@@ -351,3 +351,15 @@ def test_a_name_may_stand_elsewhere_or_be_missing(meta: Any) -> None:
     result["serverInfo"] = {"name": "there", "version": "2"}
     if not isinstance(meta, dict):
         assert outcome(stage.connect()).server.implementation.name == "there"
+
+
+def test_what_was_remembered_and_holds_no_more_is_forgotten() -> None:
+    """When the remembered way fails, and the search for another one does too, nothing is known any more."""
+    stage = Stage()
+    stage.eras.remember(URL, Era.LEGACY)
+    stage.web.rules["initialize"] = lambda sent: sent.answers(500)
+    stage.web.rules["server/discover"] = lambda sent: sent.answers(503)
+    with pytest.raises(Refused):
+        outcome(stage.connect())
+    assert stage.web.kinds == ["initialize", "server/discover"]
+    assert stage.eras.recall(URL) is None

@@ -148,3 +148,15 @@ def test_a_session_that_is_over_is_noticed_while_nobody_calls(known: bool) -> No
     assert len(stage.web.all("initialize")) == (1 if known else 2)
     assert stage.web.last("GET").headers["Mcp-Session-Id"] == ("s1" if known else "s2")
     assert stage.clock.getDelayedCalls() == []
+
+
+def test_closing_while_it_is_found_out_whether_the_session_is_over() -> None:
+    """The ping that was to tell is given up."""
+    stage = Stage(get="stream")
+    stage.standalone.lose()
+    stage.get = 404
+    stage.clock.advance(0.5)
+    assert stage.web.kinds[-1] == "ping"
+    now(stage.talk.close())
+    assert stage.web.last("ping").cancelled
+    assert stage.clock.getDelayedCalls() == []
