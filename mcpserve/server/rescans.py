@@ -13,7 +13,7 @@ from mcpserve.features import awaiting
 from mcpserve.features.call import Runtime
 from mcpserve.features.directory import Directory, Files, changes
 from mcpserve.features.timing import Timer
-from mcpserve.protocol.notices import RESOURCES_CHANGED, resource_updated
+from mcpserve.protocol.notices import resource_updated
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.resources import Resources
 
@@ -67,7 +67,8 @@ class Rescans:
 
     def _seen(self, files: Files, directory: Directory) -> None:
         self._later(directory)
-        found = changes(directory.files, files)
+        before = directory.files
+        found = changes(before, files)
         if not found.updated and not found.listed:
             return
         directory.files = files
@@ -75,7 +76,8 @@ class Rescans:
         for uri in found.updated:
             self._publisher.publish(resource_updated(uri))
         if found.listed:
-            self._publisher.publish(RESOURCES_CHANGED)
+            differing = [file for uri, file in {**before, **files}.items() if (uri in before) != (uri in files)]
+            self._publisher.publish(self._resources.came_or_went(differing))
 
     def _failed(self, failure: Failure, directory: Directory) -> None:
         if directory not in self._waiting:  # cancelled

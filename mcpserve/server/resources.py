@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -15,6 +15,7 @@ from mcpserve.policy.callers import Caller
 from mcpserve.protocol import offers, wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.notices import RESOURCES_CHANGED, Notice
 from mcpserve.protocol.revisions import Revision
 from mcpserve.server.calls import Calls, Runner
 from mcpserve.server.dispatch import Method
@@ -102,6 +103,10 @@ class Resources:
     def tells(self, uri: str, caller: Caller) -> bool:
         """Tell whether a caller hears that a resource has changed."""
         return self._permits.tells(self._library, uri, caller)
+
+    def came_or_went(self, files: Iterable[File]) -> Notice:
+        """The notice that these files are new or gone, for those who see one of them."""
+        return attrs.evolve(RESOURCES_CHANGED, audience=self._permits.audience(map(self._permits.conditions, files)))
 
     def _any(self) -> bool:
         return bool(self._library)

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from mcpserve.features.call import Cause, Runtime
 from mcpserve.features.discovery import collect
 from mcpserve.features.timing import TimingWheel
+from mcpserve.policy.access import Access
 from mcpserve.policy.callers import Caller
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
@@ -20,6 +21,7 @@ from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.features import PluginFeatures
+from mcpserve.server.permits import Permits
 from mcpserve.server.tasks import TaskLimits, Tasks
 from mcpserve.stores.tasks import TaskStore
 from mcpserve.testing import ImmediateThreads
@@ -70,6 +72,7 @@ class Desk:
         page_size: int = 250,
         tasks: TaskLimits | None = None,
         store: TaskStore | None = None,
+        access: Access | None = None,
     ) -> None:
         self.clock = Clock()
         self.wheel = TimingWheel(self.clock)
@@ -78,7 +81,8 @@ class Desk:
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=self.threads)
         self.calls = Calls(runtime, CallLimits(calls=most_calls))
         self.tasks = Tasks(envelope, runtime, tasks or TaskLimits(), store=store)
-        self.features = PluginFeatures(collect(functions, "here.py", page_size), envelope, self.calls, self.tasks)
+        catalogs, permits = collect(functions, "here.py", page_size), Permits(access or Access())
+        self.features = PluginFeatures(catalogs, envelope, self.calls, self.tasks, permits)
         self.tools = self.features.tools
         self.dispatcher = Dispatcher([*self.features, self.tasks], envelope, "Read on.")
 

@@ -12,10 +12,19 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogEvent, globalLogPublisher
 
 from mcpserve import Directory, ToolError
+from mcpserve.policy.callers import Caller
+from mcpserve.policy.rules import read_access
 from mcpserve.protocol.notices import RESOURCE, RESOURCES, Notice
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.rescans import Rescans
 from tests.server.desk import Desk
+
+
+class Ears:
+    """Keeps what it hears."""
+
+    def __init__(self, heard: list[Notice]) -> None:
+        self.hear = heard.append
 
 
 class Watched:
@@ -59,6 +68,23 @@ def test_nothing_new(watched: Watched) -> None:
     watched.clock.pump([1.0] * 5)
     assert watched.told == []
     assert watched.listed() == ["a", "b"]
+
+
+def test_who_is_told_of_new_files(tmp_path: Path) -> None:
+    """Those who see one of them; whoever sees none does not learn that there is something."""
+    rules = read_access({"resources": {"docs://d/b": {"groups": ["hr"]}}})
+    desk = Desk(Directory("docs://d", tmp_path, watch=1.0), access=rules)
+    notices: list[Notice] = []
+    publisher = Publisher(lambda f: f())
+    publisher.listen(Ears(notices), [RESOURCES.topic])
+    Rescans(desk.features.resources, desk.calls.runtime, publisher).start()
+    told = []
+    for name in ("b", "a"):
+        (tmp_path / name).write_text("1")
+        desk.clock.advance(1)
+        callers = [Caller(name="bob", groups=frozenset({"hr"})), Caller(name="ann"), Caller()]
+        told.append([desk.features.tells(notices[-1], caller) for caller in callers])
+    assert told == [[True, False, False], [True, True, True]]
 
 
 def test_a_file_that_changes(watched: Watched) -> None:
