@@ -101,7 +101,7 @@ def same(one: Any, other: Any) -> bool:
     return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
 
 
-@given(RESULTS, st.sampled_from([{}, {"isError": True}, {"isError": False}]))
+@given(RESULTS, st.sampled_from([{}, {"isError": True}, {"isError": False}, {"isError": None}]))
 def test_results_come_back_as_they_came(shape: dict[str, Any], failed: dict[str, Any]) -> None:
     """Writing a result that was read gives the JSON that came, whatever unknown or odd members it had."""
     shape.update(failed)
@@ -194,6 +194,11 @@ def test_null_is_as_good_as_nothing() -> None:
     assert reading.contents_of({"contents": [{"uri": "a:b", "text": "", "mimeType": None}]}) == [
         Contents("", uri="a:b", extra={"mimeType": None})
     ]
+
+
+def test_structured_content_alone() -> None:
+    """A result may do without content if there is structured content."""
+    assert reading.result_of({"structuredContent": {"a": 1}}) == Result(content=[], structured={"a": 1})
 
 
 def test_base64_in_lines() -> None:
