@@ -60,7 +60,7 @@ def result_of(shape: Any) -> Result:
     """A `CallToolResult`. Some servers leave out the content when there is structured content: they are forgiven."""
     lacking = isinstance(shape, dict) and "content" not in shape and "structuredContent" in shape
     blocks = [] if lacking else each(required(shape, "content", list), content_of, "content")
-    if len(shape) == 1:
+    if len(shape) == 1 and not lacking:
         return Result(content=blocks)
     is_error = shape.get("isError")
     if not isinstance(is_error, bool | None):
