@@ -17,6 +17,7 @@ import attrs
 from mcpserve.errors import Busy, ConfigurationError
 
 _UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
+_MICRO = 1_000_000
 _RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*(second|minute|hour|day)(?:\s+burst\s+([1-9][0-9]{0,8}))?(\s+each)?")
 _FORM = "such as 10/minute, or 100/second burst 200"
 
@@ -77,12 +78,11 @@ class Buckets:
 
     def __init__(self, rate: Rate, most: int = MOST) -> None:
         self.rate = rate
-        self._interval = rate.interval
-        self._depth = rate.interval * rate.burst
-        # Sums of seconds are rounded. A thousandth of a token is never a whole one.
-        self._slack = rate.interval / 1000
+        # Microseconds times `count`: in these units all is a whole number, and no sum is ever rounded.
+        self._interval = round(_UNITS[rate.unit] * _MICRO)
+        self._depth = self._interval * rate.burst
         self._most = most
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._full_at: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -97,18 +97,19 @@ class Buckets:
         Returns:
             0.0 if there was one; else the seconds until there will be one. Then none was taken.
         """
-        buckets = self._full_at
-        full_at = max(buckets.get(key, 0.0), now)
-        if full_at > now + self._depth + self._slack:
+        buckets, count = self._full_at, self.rate.count
+        units = int(now * _MICRO) * count
+        full_at = max(buckets.get(key, 0), units)
+        if full_at > units + self._depth:
             # the clock was set back; a bucket is never emptier than empty
-            full_at = buckets[key] = now + self._depth
+            full_at = buckets[key] = units + self._depth
         full_at += self._interval
-        wait = full_at - self._depth - now
-        if wait > self._slack:
-            return wait
+        wait = full_at - self._depth - units
+        if wait > 0:
+            return wait / count / _MICRO
         buckets[key] = full_at
         buckets.move_to_end(key)
-        self._forget(now)
+        self._forget(units)
         return 0.0
 
     def give_back(self, key: str) -> None:
@@ -116,7 +117,7 @@ class Buckets:
         if key in self._full_at:
             self._full_at[key] -= self._interval
 
-    def _forget(self, now: float) -> None:
+    def _forget(self, now: int) -> None:
         """Look at the two that were used longest ago: those that are full go faster than new ones come."""
         buckets = self._full_at
         for _ in range(2):

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, count
+from operator import sub
 from typing import Any, TypeGuard
 
 import attrs
@@ -69,7 +71,8 @@ def parse(body: bytes) -> Message | Batch:
 
     Raises:
         ParseError: It is not UTF-8 or not JSON.
-        InvalidRequest: It is JSON but not a message, or nested more than `MOST_LEVELS` deep; carries the id where a valid one could be read.
+        InvalidRequest: It is JSON but not a message, or nested more than `MOST_LEVELS` deep; carries the id where a
+            valid one could be read.
     """
     try:
         value = orjson.loads(body)
@@ -87,16 +90,15 @@ def parse(body: bytes) -> Message | Batch:
 def _is_deeper(body: bytes, levels: int) -> bool:
     """Tell whether valid JSON has more levels than this, without a loop over its bytes in Python.
 
-    All but brackets and strings is taken away, then the strings; each round takes the innermost level away.
+    All but brackets and strings is taken away, then the strings. What opens before the n-th bracket that closes, less
+    the n that have closed, is how deep it is there.
     """
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = _STRING.sub(b"", body.translate(_ONE_KIND, _NEITHER))
-    for _ in range(levels):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
+    opened = accumulate(map(len, brackets.split(b"]")))
+    deepest: int = max(map(sub, opened, count()))
+    return deepest > levels
 
 
 def message_from(value: Any) -> Message:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from mcpserve.errors import InvalidParams, InvalidRequest, ParseError
 from mcpserve.protocol.jsonrpc import (
+    MOST_LEVELS,
     Batch,
     Notification,
     Request,
     Response,
+    _is_deeper,
     encode_error,
     encode_notification,
     encode_result,
@@ -161,3 +163,48 @@ def test_no_message_has_a_line_break(text: str, value: Any) -> None:
         return  # an integer that JSON's codec does not know
     assert b"\n" not in encoded
     assert b"\r" not in encoded
+
+
+def nested(levels: int, kind: str = "[") -> bytes:
+    """A request with so many levels in all."""
+    opening, closing = {"[": (b"[", b"]"), "{": (b'{"a":', b"}")}[kind]
+    inner = levels - 1 if kind == "[" else levels - 2
+    deep = opening * inner + (b"" if kind == "[" else b"{}") + closing * inner
+    return b'{"jsonrpc":"2.0","id":7,"method":"m","x":' + deep + b"}"
+
+
+@pytest.mark.parametrize("kind", ["[", "{"])
+def test_how_deep(kind: str) -> None:
+    """128 levels are read, one more is refused, with the id."""
+    assert isinstance(parse(nested(MOST_LEVELS, kind)), Request)
+    with pytest.raises(InvalidRequest, match="more than 128 levels") as caught:
+        parse(nested(MOST_LEVELS + 1, kind))
+    assert caught.value.request_id == 7
+
+
+def test_what_only_looks_deep() -> None:
+    """Brackets beside each other, and those in strings, are no levels."""
+    wide = [[] for _ in range(1000)]
+    for value in (wide, "[" * 1000, '\\"[' * 1000, "\\" * 999 + "[" * 500, {"[" * 300: '"' * 3}):
+        body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "m", "params": {"x": value}})
+        assert isinstance(parse(body), Request)
+
+
+@given(
+    st.recursive(
+        st.text('[]{}"\\a', max_size=4),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[]{}"\\', max_size=3), inner, max_size=3),
+        max_leaves=40,
+    )
+)
+def test_depth_is_that_of_the_values(value: Any) -> None:
+    """Counted on the bytes as on the decoded value."""
+
+    def depth(one: Any) -> int:
+        if isinstance(one, dict):
+            one = list(one.values())
+        return 1 + max(map(depth, one), default=0) if isinstance(one, list) else 0
+
+    levels = depth(value)
+    assert not _is_deeper(orjson.dumps(value), levels)
+    assert levels == 0 or _is_deeper(orjson.dumps(value), levels - 1)
