@@ -16,6 +16,7 @@ from mcpserve.client import (
     HttpServer,
     LogMessage,
     Message,
+    Progress,
     PromptResult,
     StdioServer,
     Text,
@@ -269,3 +270,18 @@ def test_an_ear_that_fails(logged_errors: Any) -> None:
     assert len(told) == 1
     assert len(logged_errors.flush(LookupError)) == 1
     assert now(play.client.call_tool("add")).content == [Text("a")]
+
+
+@pytest.mark.parametrize(
+    ("progress", "fraction"),
+    [
+        (Progress(1), None),
+        (Progress(1, 4), 0.25),
+        (Progress(5, 4), 1.0),
+        (Progress(-1, 4), 0.0),
+        (Progress(1, 0), None),
+    ],
+)
+def test_fractions(progress: Progress, fraction: float | None) -> None:
+    """The share that is done is known only with a total, and stays within its bounds."""
+    assert progress.fraction == fraction
