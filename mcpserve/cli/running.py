@@ -22,8 +22,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpserve.cli.connecting import connect
+from mcpserve.cli.screens import Unwritable
 from mcpserve.cli.surroundings import Job, Surroundings
-from mcpserve.cli.verdicts import CLOSED_PIPE, INTERRUPTED, TERMINATED
+from mcpserve.cli.verdicts import CLOSED_PIPE, INTERRUPTED, TERMINATED, WRONG_USAGE
 
 _SHOW_CURSOR = "\x1b[?25h"
 _BOUNCE = 0.2
@@ -104,6 +105,9 @@ class Running:
     def _failed(self, failure: Failure) -> None:
         if failure.check(BrokenPipeError):
             self.status = CLOSED_PIPE
+        elif failure.check(Unwritable):
+            self.status = WRONG_USAGE
+            self._say(str(failure.value))
         elif not failure.check(CancelledError):
             self._failure = failure
 
@@ -146,14 +150,13 @@ def run(job: Job) -> int:
     """Run a job in this process, with its streams, its environment and its signals; gives the exit status."""
     process: Any = reactor
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    running = Running(process, sys.stderr)
+    out, err = _writable(sys.stdout), _writable(sys.stderr)
+    running = Running(process, err)
     around = Surroundings(
         reactor=process,
-        input=sys.stdin,
-        out=sys.stdout,
-        err=sys.stderr,
+        input=sys.stdin or open(os.devnull),  # noqa: SIM115  it lives as long as the process
+        out=out,
+        err=err,
         environment=os.environ,
         connect=connect,
         ending=running,
@@ -162,18 +165,25 @@ def run(job: Job) -> int:
     def started() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, running.on_signal)
-        PipeWatch(sys.stdout, running).watch(process)
+        PipeWatch(out, running).watch(process)
         running.begin(job, around)
 
     process.callWhenRunning(started)
     process.run()
-    if running.status == CLOSED_PIPE:
-        _silence(sys.stdout)
+    if running.status in (CLOSED_PIPE, WRONG_USAGE):
+        _silence(out)
     return running.outcome()
 
 
 async def _awaited(job: Job, around: Surroundings) -> int:
     return await job(around)
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    """A stream that takes also what its encoding does not know; in the place of one that is closed, one to nowhere."""
+    made: Any = stream or open(os.devnull, "w")  # noqa: SIM115
+    made.reconfigure(errors="backslashreplace")
+    return made  # type: ignore[no-any-return]
 
 
 def _silence(stream: TextIO) -> None:

@@ -13,6 +13,10 @@ from mcpserve.client.values import LogMessage, Progress
 from mcpserve.protocol.types import Result
 
 
+class Unwritable(Exception):
+    """What is to be shown can't be written, and not because nobody reads it."""
+
+
 class Screen(Protocol):
     """Shows things; a write to a pipe that nobody reads any more raises `BrokenPipeError`."""
 
@@ -33,9 +37,19 @@ class Screen(Protocol):
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write a line, and let it go at once: who reads a pipe wants it now."""
-    stream.write(text + "\n")
-    stream.flush()
+    """Write a line, and let it go at once: who reads a pipe wants it now.
+
+    Raises:
+        BrokenPipeError: Nobody reads it any more.
+        Unwritable: It can't be written, as on a disk that is full.
+    """
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unwritable(f"can't write: {error.strerror}") from error
 
 
 class LineScreen:
