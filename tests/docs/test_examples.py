@@ -16,6 +16,7 @@ import pytest
 from mcpserve import Image
 from mcpserve.features.discovery import GROUP, Found, discover
 from mcpserve.protocol.inputs import InputRequest
+from mcpserve.service.identity import check_identity
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings, read_file
 from mcpserve.testing import ToolRunner
@@ -213,12 +214,22 @@ def test_the_authors_tests_pass(authors_tests: ModuleType) -> None:
         test()
 
 
-@pytest.mark.parametrize("name", ["mcpserve.toml", "behind-a-proxy.toml", "hosts.toml", "shipped.toml", "durable.toml"])
+CONFIGURATIONS = ["mcpserve.toml", "behind-a-proxy.toml", "hosts.toml", "shipped.toml", "durable.toml"]
+CONFIGURATIONS += ["keys.toml", "tokens.toml", "introspection.toml"]
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_configuration_files_are_read(name: str) -> None:
     """Each example of a configuration file holds settings that there are."""
     values = read_file(EXAMPLES / name)
     assert values
     assert Settings(**values) != Settings()
+
+
+@pytest.mark.parametrize("name", ["tokens.toml", "introspection.toml"])
+def test_settings_of_tokens_fit_together(name: str) -> None:
+    """A server with such a file starts."""
+    check_identity(Settings(**read_file(EXAMPLES / name)))
 
 
 @pytest.fixture
