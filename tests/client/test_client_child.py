@@ -12,10 +12,11 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import MemoryReactor
 
 from mcpserve.client import child as children
 from mcpserve.client.child import group_lives, spawn
-from mcpserve.client.pipes import Lookout
+from mcpserve.client.pipes import DRAINED, Lookout, Output
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,6 +69,29 @@ async def test_all_that_it_wrote() -> None:
     assert parent.complaints == b"oops\n"
     assert parent.events[-1] == 7
     await child.close(1.0)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_nobody_has_read_yet() -> None:
+    """Its end is seen first, with all that it wrote still in the pipes: that is told before its end."""
+    parent = RecordingParent()
+    command = ["sh", "-c", "head -c 60000 /dev/zero; echo oops >&2; exit 7"]
+    child = spawn(the_reactor(), command, dict(os.environ), None, parent)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child._look()
+    assert parent.events == [7]
+    assert parent.heard == bytes(60000)
+    assert parent.complaints == b"oops\n"
+    await child.close(1.0)
+
+
+def test_what_never_ends() -> None:
+    """Of a pipe that someone else fills for ever no more is read than a pipe can hold."""
+    heard: list[bytes] = []
+    output = Output(MemoryReactor(), Path("/dev/zero").open("rb", buffering=0), heard.append, lambda: None)
+    output.drain()
+    assert sum(map(len, heard)) == DRAINED
+    assert output.fileno() == -1
 
 
 @pytest_twisted.ensureDeferred
