@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mcpserve import Image
+from mcpserve import Caller, Image
 from mcpserve.features.discovery import GROUP, Found, discover
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.service.identity import check_identity
@@ -52,6 +52,7 @@ CALLS += [
     ("shorten", {"text": "It is long."}, "Short."),
     ("plan_menu", {}, "Soup, 3 times."),
     ("pay", {"amount": 5}, "Payment 1 is under way."),
+    ("open_till", {"reason": "change"}, "Opened by ada: change"),
 ]
 
 
@@ -85,7 +86,8 @@ def found() -> Found:
 @pytest.fixture
 def runner(found: Found) -> ToolRunner:
     """All tools of the examples, ready to be called."""
-    return ToolRunner(*(tool.function for tool in found.tools))
+    cashier = Caller(name="ada", groups=frozenset({"cashiers"}), scopes=frozenset({"till:open"}))
+    return ToolRunner(*(tool.function for tool in found.tools), caller=cashier)
 
 
 @pytest.mark.parametrize("text", list(blocks("python")))
@@ -215,7 +217,7 @@ def test_the_authors_tests_pass(authors_tests: ModuleType) -> None:
 
 
 CONFIGURATIONS = ["mcpserve.toml", "behind-a-proxy.toml", "hosts.toml", "shipped.toml", "durable.toml"]
-CONFIGURATIONS += ["keys.toml", "tokens.toml", "introspection.toml"]
+CONFIGURATIONS += ["keys.toml", "tokens.toml", "introspection.toml", "permissions.toml"]
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
