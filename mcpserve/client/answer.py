@@ -169,7 +169,7 @@ class Answer:
         self._limits = reading.limits
         self._where = reading.where
         self._length = response.length
-        self._decoder = Decoder(reading.limits.event)
+        self._decoder: Decoder | None = None
         self._events: deque[Event] = deque()
         self._given: Event | None = None
         self._too_large: AnswerTooLarge | None = None
@@ -251,12 +251,12 @@ class Answer:
         if self._events:
             # More was decoded than was given.
             return self._given.id if self._given is not None else None
-        return self._decoder.last_event_id
+        return self._decoder.last_event_id if self._decoder is not None else None
 
     @property
     def retry_ms(self) -> int | None:
         """How long the server wants us to wait before we reconnect, if it said so."""
-        return self._decoder.retry_ms
+        return self._decoder.retry_ms if self._decoder is not None else None
 
     def abort(self) -> None:
         """Close the connection at once. Who waits gets AnswerLost. Does nothing after the end of the answer."""
@@ -279,6 +279,8 @@ class Answer:
         return chunk
 
     def _decode(self, chunk: bytes) -> None:
+        if self._decoder is None:
+            self._decoder = Decoder(self._limits.event)
         try:
             self._events.extend(self._decoder.feed(chunk))
         except EventTooLarge as problem:

@@ -418,8 +418,9 @@ def _length(head: Head, body: Body) -> Any:
 
 
 def _why(reason: Failure) -> str:
-    if reason.check(TlsError):
-        return "TLS failed: " + ", ".join(str(error[-1]) for error in reason.value.args[0])
-    if reason.check(VerificationError):
+    value = reason.value
+    if isinstance(value, TlsError) and value.args and isinstance(value.args[0], list):
+        return "TLS failed: " + ", ".join(str(error[-1]) for error in value.args[0])
+    if isinstance(value, VerificationError):
         return "TLS failed: the certificate is one for another host"
-    return str(reason.value) or type(reason.value).__name__
+    return str(value) or type(value).__name__

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
-from twisted.internet.task import deferLater
+from twisted.internet.task import Cooperator, deferLater
 from twisted.web import client as twisted_client
 from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.http_headers import Headers
@@ -21,7 +22,7 @@ from mcpserve.client.connection import NotConnected
 from mcpserve.client.limits import Limits, Timeouts
 from mcpserve.client.web import Answer, Web
 from mcpserve.errors import AnswerLost, DeadlinePassed, Unreachable
-from tests.client.network import answer, chunk, head, stream
+from tests.client.network import Network, answer, chunk, head, stream
 from tests.client.server_certificate import self_signed
 
 TIMEOUTS = Timeouts(connect=5, head=5, idle=5)
@@ -169,6 +170,24 @@ async def test_large_request(listener: Listener) -> None:
     assert await (await sending).whole() == b"[1]"
     sending = ensureDeferred(web.send("POST", listener.url, {}, b"{}"))
     await listener.receive(peer)
+    peer.sendall(answer(b"[2]"))
+    assert await (await sending).whole() == b"[2]"
+    await web.close()
+
+
+async def test_answer_before_the_request_was_read(listener: Listener) -> None:
+    """A server may answer before it has read all; what it reads then is the rest, and only after that the next one."""
+    web = _web(listener.reactor)
+    body = b"x" * 8_000_000 + b"{}"
+    sending = ensureDeferred(web.send("POST", listener.url, {}, body))
+    peer = await listener.accept()
+    await listener.receive(peer, end=b"x")
+    peer.sendall(answer(b"[1]"))
+    assert await (await sending).whole() == b"[1]"
+    sending = ensureDeferred(web.send("POST", listener.url, {}, b"<>"))
+    received = await listener.receive(peer, end=b"<>")
+    assert received.startswith(b"x")
+    assert b"x{}POST / HTTP/1.1\r\n" in received
     peer.sendall(answer(b"[2]"))
     assert await (await sending).whole() == b"[2]"
     await web.close()
@@ -335,6 +354,45 @@ async def test_closing_twice_while_all_is_going_on(listener: Listener) -> None:
     with pytest.raises(Exception, match="abort"):
         await asking
     await closing
+
+
+def test_answer_that_nobody_reads() -> None:
+    """Until its body is asked for, no more of an answer is read than came with its head."""
+    network = Network()
+    answered: list[Any] = []
+    agent = network.agent()
+    agent.request(b"GET", b"http://a/").addCallback(answered.append)
+    network.link.say(stream() + chunk(b"a"), chunk(b"b"), chunk(b""))
+    assert network.link.paused
+    read: list[bytes] = []
+    twisted_client.readBody(answered[0]).addCallback(read.append)
+    assert read == [b"ab"]
+    assert agent.close().called is False
+    network.turn()
+    assert network.leftovers == []
+
+
+def test_closing_gives_up_connecting() -> None:
+    """A connection that is on its way is not waited for."""
+    network = Network(hold=True)
+    agent = network.agent()
+    failed: list[Any] = []
+    agent.request(b"GET", b"http://a/").addErrback(failed.append)
+    assert agent.close().called
+    assert network.given_up == 1
+    assert len(failed) == 1
+
+
+def test_body_that_is_not_in_memory() -> None:
+    """A producer that takes its time is refused, and nothing is sent."""
+    network = Network()
+    failed: list[Any] = []
+    producer = twisted_client.FileBodyProducer(BytesIO(b"x"), cooperator=Cooperator(scheduler=lambda f: None))
+    agent = network.agent()
+    agent.request(b"POST", b"http://a/", None, producer).addErrback(failed.append)
+    assert failed[0].check(TypeError)
+    assert network.link.asked == b""
+    agent.close()
 
 
 @pytest.mark.parametrize("uri", [b"http://a/ b", b"http://a/\n", b"http://a/\xe4", b"ws://a/", b"/x", b"http://"])

@@ -128,6 +128,7 @@ def test_hidden_secrets() -> None:
     text = "You sent Bearer token-1 (token-1) and key-of-2, ok"
     assert hidden(text, ["Bearer token-1", "key-of-2", "ok"]) == "You sent [secret] ([secret]) and [secret], ok"
     assert hidden(text, []) == text
+    assert hidden("token-1-and-more", ["token-1", "token-1-and-more"]) == "[secret]"
 
 
 def test_headers_of_the_user() -> None:

@@ -10,6 +10,7 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred
 
+from mcpserve.client.answer import Inflow
 from mcpserve.client.credentials import ApiKey, BearerToken, Challenge, Credentials, RequestFacts
 from mcpserve.client.limits import Limits, Timeouts
 from mcpserve.client.web import Answer, Web
@@ -322,6 +323,20 @@ def test_stale_connection(setting: Setting) -> None:
     setting.close()
 
 
+def test_lost_connection_is_not_counted() -> None:
+    """A connection that broke while it was idle does not keep another one from being kept."""
+    setting = Setting(idle=1)
+    sendings = [setting.send(), setting.send()]
+    first, second = setting.network.links
+    first.say(answer())
+    first.hang_up()
+    second.say(answer())
+    setting.network.turn()
+    assert second.connected
+    assert [sending.result.status for sending in sendings] == [200, 200]
+    setting.close()
+
+
 def test_words_out_of_turn(setting: Setting) -> None:
     """What comes on an idle connection is an answer to nobody: the connection is cut."""
     Task(setting.answered(answer()).whole())
@@ -515,6 +530,19 @@ def test_paused_connection_is_used_again(setting: Setting) -> None:
     setting.close()
 
 
+def test_end_that_comes_in_spite_of_a_pause(setting: Setting) -> None:
+    """What was decrypted before a pause still comes after it; then the connection is read again for the next answer."""
+    found = setting.answered(stream() + _events("x" * 300))
+    assert setting.link.paused
+    setting.link.protocol.dataReceived(_events("2") + chunk(b""))
+    assert not setting.link.paused
+    assert Task(setting.answered(answer(b"[]")).whole()).result == b"[]"
+    assert [Task(found.next_event()).result.data for _ in range(2)] == [b"x" * 300, b"2"]
+    assert Task(found.next_event()).result is None
+    assert len(setting.network.links) == 1
+    setting.close()
+
+
 # --- cancelling
 
 
@@ -698,11 +726,11 @@ def test_nothing_is_kept_of_an_answer(setting: Setting) -> None:
     """Answers that were read are not held by the client."""
     Task(setting.answered(answer()).whole())
     gc.collect()
-    before = sum(isinstance(one, Answer) for one in gc.get_objects())
+    before = sum(isinstance(one, (Answer, Inflow)) for one in gc.get_objects())
     for _ in range(20):
         Task(setting.answered(answer()).whole())
     gc.collect()
-    assert sum(isinstance(one, Answer) for one in gc.get_objects()) <= before
+    assert sum(isinstance(one, (Answer, Inflow)) for one in gc.get_objects()) <= before
     setting.close()
 
 
@@ -908,7 +936,9 @@ def test_secrets_that_a_server_repeats() -> None:
     setting.close()
 
 
-@pytest.mark.parametrize("data", [stream() + b"64\r\nx", head("Content-Length: 99999") + b"y" * 20_000, stream()])
+@pytest.mark.parametrize(
+    "data", [stream() + b"64\r\nx", head("Content-Length: 99999") + b"y" * 20_000, stream() + chunk(b"y" * 300)]
+)
 def test_refusal_with_a_body_that_does_not_end(setting: Setting, data: bytes) -> None:
     """What the server has to say is waited for a little, and read a little."""
     sending = setting.send()

@@ -113,6 +113,13 @@ def test_examples_of_the_standard() -> None:
     assert _texts(b"data:test\n\ndata: test\n\n") == ["test", "test"]
 
 
+def test_event_in_two_pieces() -> None:
+    """Lines that come later, and look like an event of their own, belong to the event that has begun."""
+    decoder = Decoder(LIMIT)
+    assert decoder.feed(b"event: e\ndata: a\n") == []
+    assert decoder.feed(b"data: b\n\ndata: c\n\n") == [Event(b"a\nb", "e"), Event(b"c")]
+
+
 def test_mark_counts_at_the_beginning_only() -> None:
     """One byte order mark is left out, a second one is part of a name."""
     assert _texts(b"\xef\xbb\xbfdata: 1\n\n") == ["1"]
