@@ -12,6 +12,7 @@ import pytest
 from mcpserve import (
     Audio,
     Call,
+    Caller,
     Completion,
     Contents,
     Directory,
@@ -404,3 +405,17 @@ def test_there_is_no_such_result(member: str) -> None:
     call = ToolRunner(advise).get_prompt("nope")
     with pytest.raises(AssertionError, match="Unknown prompt: nope"):
         getattr(call, member)
+
+
+def test_who_calls() -> None:
+    """The caller is the one that the test names; what its author declared counts as it does in a server."""
+
+    @tool(groups=["ops"])
+    def whoami(call: Call) -> str:
+        return f"{call.caller.name}: {sorted(call.caller.scopes)}"
+
+    ada = Caller(name="ada", groups=frozenset({"ops"}), scopes=frozenset({"read"}))
+    assert ToolRunner(whoami, caller=ada).call("whoami").text == "ada: ['read']"
+    error = ToolRunner(whoami).call("whoami").error
+    assert error is not None
+    assert error["message"] == "Unknown tool: whoami"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
@@ -183,3 +184,19 @@ def test_a_server_with_a_file(shelf: Shelf) -> None:
     assert seen == ["completed", "failed"]
     assert {kept.id: kept.status.value for kept in again.tasks.all_tasks()} == {done: "completed", waits: "failed"}
     again.file.close()
+
+
+def test_a_file_of_the_version_before(tmp_path: Path) -> None:
+    """Its tasks are there, though nobody knows which tool works on them; new ones know."""
+    old = SqliteFile(tmp_path / "store.db", [SCHEMA])
+    old.open()
+    insert = Statement(13, "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    old.write({insert: [("t", "alice", 1.0, 1.0, 1000, 100, "working", None, "{}", None)]})
+    old.close()
+    shelf = Shelf(tmp_path / "store.db")
+    assert [(kept.id, kept.tool) for kept in shelf.tasks.all_tasks()] == [("t", None)]
+    shelf.tasks.keep(attrs.evolve(task("u", 2.0), tool="build"))
+    shelf.turn()
+    shelf = shelf.again()
+    assert [(kept.id, kept.tool) for kept in shelf.tasks.all_tasks()] == [("t", None), ("u", "build")]
+    shelf.file.close()

@@ -28,6 +28,7 @@ from tests.wire.server import (
     Session,
     request,
 )
+from tests.wire.stored import Disk
 from tests.wire.tools import echo
 
 OPS, HR, NOBODY = by("ann", "ops"), by("bob", "hr"), by(None)
@@ -379,6 +380,27 @@ def test_updates_in_a_session() -> None:
     session.ask("ping", headers=OPS)
     server.tell(resource_updated("plan://today"))
     assert len(stream.messages) == 2
+
+
+def test_updates_after_a_restart(tmp_path: Path) -> None:
+    """The next process knows the name only: what takes a group is told when its client has shown it again."""
+    disk = Disk(tmp_path / "store.db")
+    before = serving(journal=disk.journal)
+    session = session_of(before, OPS)
+    for uri in ("plan://today", "note://monday"):
+        session.ask("resources/subscribe", {"uri": uri}, headers=OPS)
+    before.seconds(1)
+    disk.kill()
+    server = serving(journal=disk.journal, now=before.clock.seconds())
+    server.tell(*map(resource_updated, ["plan://today", "note://monday"]))
+    session = Session(server, session.id, session.version)
+    stream = session.get(headers=OPS)
+    server.turn()
+    assert [message["params"]["uri"] for message in stream.messages] == ["note://monday"]
+    server.tell(resource_updated("plan://today"))
+    server.seconds(1)
+    assert [message["params"]["uri"] for message in stream.messages] == ["note://monday", "plan://today"]
+    disk.kill()
 
 
 def reload(server: Server, *things: Any) -> None:
