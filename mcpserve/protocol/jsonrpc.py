@@ -10,6 +10,7 @@ An error's `id` is left out when the request's could not be read; the schema for
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, count
@@ -25,6 +26,7 @@ from mcpserve.protocol.types import RequestId
 MOST_LEVELS = 128
 """How deep a message may be nested: deeper than any that means something, and no danger to what reads it."""
 
+_LARGE = 64 * 1024
 _NEITHER = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"]*"')
@@ -75,7 +77,7 @@ def parse(body: bytes) -> Message | Batch:
             valid one could be read.
     """
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(body) if len(body) < _LARGE else _load_large(body)
     except orjson.JSONDecodeError as error:
         raise ParseError(f"The body is not JSON in UTF-8: {error.msg} (line {error.lineno})") from None
     if body.count(b"[") + body.count(b"{") > MOST_LEVELS and _is_deeper(body, MOST_LEVELS):
@@ -85,6 +87,17 @@ def parse(body: bytes) -> Message | Batch:
     if isinstance(value, list):
         return Batch(value)
     return message_from(value)
+
+
+def _load_large(body: bytes) -> Any:
+    """Decode without the garbage collector, which would look again and again at what is just being made."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return orjson.loads(body)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _is_deeper(body: bytes, levels: int) -> bool:

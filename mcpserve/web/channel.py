@@ -181,6 +181,8 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         if isinstance(self.transport, ProtocolWrapper):
             self.dataReceived = self._first_data  # type: ignore[method-assign]
         self._refusal = self.site.crowd.enter(self, getattr(self.peer, "host", None))
+        if self._refusal is not None:
+            self.deadline = self.site.deadline_after(self.site.limits.linger)
 
     def _first_data(self, data: bytes) -> None:
         """The PROXY protocol has told by now whose connection this is; who may tell it is in `trusted_proxies`."""

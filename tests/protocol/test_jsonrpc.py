@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import orjson
@@ -208,3 +209,16 @@ def test_depth_is_that_of_the_values(value: Any) -> None:
     levels = depth(value)
     assert not _is_deeper(orjson.dumps(value), levels)
     assert levels == 0 or _is_deeper(orjson.dumps(value), levels - 1)
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize("good", [True, False])
+def test_large_bodies_leave_the_garbage_collector_on(size: int, good: bool) -> None:
+    """It rests while they are decoded, and not longer, even if they can't be."""
+    body = orjson.dumps({"jsonrpc": "2.0", "method": "m", "params": {"x": "y" * size}})
+    if good:
+        assert isinstance(parse(body), Notification)
+    else:
+        with pytest.raises(ParseError):
+            parse(body[:-1])
+    assert gc.isenabled()
