@@ -86,8 +86,6 @@ def typed(text: str, place: Place, name: str) -> Any:
         ArgumentError: It can't stand there.
     """
     wanted = list(dict.fromkeys(_types(place)))
-    if wanted == ["string"]:
-        return text
     value = _guessed(text)
     if not wanted:
         return value

@@ -52,8 +52,8 @@ def write_line(stream: TextIO, text: str) -> None:
         raise Unwritable(f"can't write: {error.strerror}") from error
 
 
-class LineScreen:
-    """One object of JSON a line, on standard output; `shapes` has the shapes.
+class StillScreen:
+    """What nothing moves on: what both kinds of lines share.
 
     Args:
         out: Standard output. err: Standard error.
@@ -64,9 +64,9 @@ class LineScreen:
         self._out, self._err, self._quiet = out, err, quiet
 
     def show(self, thing: Thing) -> None:
-        """Write its line."""
+        """Write its lines, if it is wanted."""
         if not (self._quiet and is_on_the_way(thing)):
-            write_line(self._out, shapes.line(thing))
+            self._write(thing)
 
     def note(self, sentence: str) -> None:
         """A line on standard error."""
@@ -82,41 +82,27 @@ class LineScreen:
         """Nothing to hide."""
         return nullcontext()
 
+    def _write(self, thing: Thing) -> None:
+        raise NotImplementedError
 
-class PlainScreen:
+
+class LineScreen(StillScreen):
+    """One object of JSON a line, on standard output; `shapes` has the shapes."""
+
+    def _write(self, thing: Thing) -> None:
+        write_line(self._out, shapes.line(thing))
+
+
+class PlainScreen(StillScreen):
     """Plain lines: what comes on standard output, what went wrong on standard error.
 
     The texts of results and resources are written as they are, unless a terminal would read them.
-
-    Args:
-        out: Standard output. err: Standard error.
-        quiet: Leave out what comes on the way to the result.
     """
 
-    def __init__(self, out: TextIO, err: TextIO, *, quiet: bool = False) -> None:
-        self._out, self._err, self._quiet = out, err, quiet
-
-    def show(self, thing: Thing) -> None:
-        """Write its lines."""
-        if self._quiet and is_on_the_way(thing):
-            return
+    def _write(self, thing: Thing) -> None:
         stream = stream_of(thing, self._out, self._err)
         for line in plain.lines(thing, spelling(stream)):
             write_line(stream, line)
-
-    def note(self, sentence: str) -> None:
-        """A line on standard error."""
-        write_line(self._err, f"mcpserve: {visible(sentence)}")
-
-    def began(self, what: str) -> None:
-        """Nothing to show."""
-
-    def ended(self) -> None:
-        """Nothing to hide."""
-
-    def aside(self) -> AbstractContextManager[None]:
-        """Nothing to hide."""
-        return nullcontext()
 
 
 def is_on_the_way(thing: Thing) -> bool:

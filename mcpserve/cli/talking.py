@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogPublisher
+from twisted.python.failure import Failure
 from zope.interface import provider
 
 from mcpserve.cli.answering import FixedAnswers, Interview, read_answers
@@ -18,10 +20,10 @@ from mcpserve.cli.screens import LineScreen, PlainScreen, Screen
 from mcpserve.cli.surroundings import Job, Surroundings, Way
 from mcpserve.cli.terminal import TerminalLines
 from mcpserve.cli.things import Failed
-from mcpserve.cli.verdicts import CLOSED_PIPE, INTERRUPTED, WRONG_USAGE, verdict
+from mcpserve.cli.verdicts import CLOSED_PIPE, INTERRUPTED, verdict
 from mcpserve.client.client import Client, Options
 from mcpserve.client.values import LogMessage, Notice
-from mcpserve.errors import ClientError, ConfigurationError
+from mcpserve.errors import ClientError, ConfigurationError, DeadlinePassed
 
 _OURS = "mcpserve."
 
@@ -62,7 +64,17 @@ def talking(reaching: Reaching, use: Use, answers: Sequence[str] = ()) -> Job:
         screen = screen_for(reaching, around)
         around.ending.tell = screen.note
         with _log_on(screen, reaching.verbose):
-            return await _talk(reaching, around, screen, use, answers)
+            try:
+                return await _in_time(reaching, around, _talk(reaching, around, screen, use, answers))
+            except (ClientError, ConfigurationError, ArgumentError) as error:
+                return _failed(screen, verdict(error))
+            except CancelledError:
+                status = around.ending.status
+                if status != CLOSED_PIPE:
+                    _failed(screen, Failed(kind="Cancelled", sentence="cancelled", status=status or INTERRUPTED))
+                raise
+            finally:
+                screen.ended()
 
     return job
 
@@ -77,26 +89,24 @@ def screen_for(reaching: Reaching, around: Surroundings) -> Screen:
 
 
 async def _talk(reaching: Reaching, around: Surroundings, screen: Screen, use: Use, answers: Sequence[str]) -> int:
-    try:
-        way = way_to(reaching, around)
-        begun = around.reactor.seconds()
-        options = _options(reaching, around, screen, answers)
-        async with around.connect(way, options) as client:
-            if reaching.verbose:
-                server = client.server
-                screen.note(f"{way.target}: {server.revision.name} over {server.transport}")
-            return await use(Talk(client, screen, way, around, around.reactor.seconds() - begun))
-    except ClientError as error:
-        return _failed(screen, verdict(error))
-    except (ConfigurationError, ArgumentError) as error:
-        return _failed(screen, Failed(kind="Usage", sentence=str(error), status=WRONG_USAGE))
-    except CancelledError:
-        status = around.ending.status
-        if status != CLOSED_PIPE:
-            _failed(screen, Failed(kind="Cancelled", sentence="cancelled", status=status or INTERRUPTED))
-        raise
-    finally:
-        screen.ended()
+    way = way_to(reaching, around)
+    begun = around.reactor.seconds()
+    async with around.connect(way, _options(reaching, around, screen, answers)) as client:
+        if reaching.verbose:
+            screen.note(f"{way.target}: {client.server.revision.name} over {client.server.transport}")
+        return await use(Talk(client, screen, way, around, around.reactor.seconds() - begun))
+
+
+async def _in_time(reaching: Reaching, around: Surroundings, talk: Coroutine[Deferred[Any], Any, int]) -> int:
+    """The talk, which is cancelled when its time is over: to open a client may take several tries."""
+    done = Deferred.fromCoroutine(talk)
+
+    def late(result: Any, seconds: float) -> Failure:
+        return Failure(DeadlinePassed(f"it was not done within {seconds:g} s", "total"))
+
+    if reaching.timeout is not None:
+        done.addTimeout(reaching.timeout, around.reactor, late)
+    return await done
 
 
 def _failed(screen: Screen, failed: Failed) -> int:

@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
+from mcpserve.cli.arguments import ArgumentError
 from mcpserve.cli.things import Failed
-from mcpserve.errors import BadAnswer, ClientError, Refused, RemoteError, Unauthorized
+from mcpserve.errors import BadAnswer, ClientError, ConfigurationError, Refused, RemoteError, Unauthorized
 
 FINE, TOOL_FAILED, WRONG_USAGE, WRONG_ANSWER, NO_ANSWER, REFUSED = range(6)
 INTERRUPTED, CLOSED_PIPE, TERMINATED = 130, 141, 143
@@ -20,8 +21,10 @@ INTERRUPTED, CLOSED_PIPE, TERMINATED = 130, 141, 143
 _STATUS = ((RemoteError, WRONG_ANSWER), (BadAnswer, WRONG_ANSWER), (Refused, REFUSED))
 
 
-def verdict(error: ClientError) -> Failed:
+def verdict(error: ClientError | ConfigurationError | ArgumentError) -> Failed:
     """What to say of an error, and with which status to end."""
+    if not isinstance(error, ClientError):
+        return Failed(kind="Usage", sentence=str(error), status=WRONG_USAGE)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), NO_ANSWER)
     code, data = (error.code, error.data) if isinstance(error, RemoteError) else (None, None)
     return Failed(kind=type(error).__name__, sentence=f"{error}{_hint(error)}", status=status, code=code, data=data)

@@ -67,6 +67,20 @@ def test_what_is_said_beside_a_call_breaks_the_pipe_too() -> None:
     assert (session.status, session.err.text) == (141, "")
 
 
+def test_all_of_it_has_a_deadline() -> None:
+    """Not only each wait: to open a client may take several tries, and a server may go on for ever."""
+    client = StandIn(events=[Deferred()])
+    session = carry_out("call", URL, "add", "--timeout", "5", client=client)
+    session.clock.advance(4.9)
+    assert not session.over
+    session.clock.advance(0.2)
+    assert (session.status, session.err.text) == (4, "mcpserve: it was not done within 5 s\n")
+    assert client.closed
+    assert session.clock.getDelayedCalls() == []
+    session = carry_out("ping", URL, "--timeout", "5")
+    assert (session.status, session.clock.getDelayedCalls()) == (0, [])
+
+
 def test_a_dumb_terminal_gets_plain_lines() -> None:
     """In which nothing steers it."""
     client = StandIn(events=[Result(content=[Text("\x1b[2J")])])
