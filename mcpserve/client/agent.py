@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -22,7 +22,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from mcpserve.client.connection import Connection, Exchange, NotConnected
+from mcpserve.client.connection import Connection
+from mcpserve.client.exchange import Exchange, NotConnected
 
 IDLE = 90.0
 """Seconds after which an idle connection is closed by us."""
@@ -169,7 +170,8 @@ class PoolAgent:
         try:
             endpoint = self._connect(target)
         except ValueError as problem:
-            raise ValueError(f"The host of the URL can't be asked: {problem}") from None
+            # Twisted has no TLS for names that are none in the DNS.
+            return fail(NotConnected(str(problem)))
         return endpoint.connect(factory).addCallback(made)
 
     def _endpoint(self, target: Target) -> IStreamClientEndpoint:

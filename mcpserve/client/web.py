@@ -12,10 +12,7 @@ from http.cookiejar import CookieJar
 from typing import Any
 from urllib.parse import urljoin
 
-import attrs
-from hyperlink import EncodedURL, URLParseError
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IConsumer
@@ -24,13 +21,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 
-from mcpserve.client.agent import PoolAgent, target_of
+from mcpserve.client.agent import PoolAgent
 from mcpserve.client.answer import Answer, Inflow, Reading
-from mcpserve.client.connection import AnswerBroken, NotConnected
+from mcpserve.client.cookies import Cookies
 from mcpserve.client.credentials import Challenge, Credentials, RequestFacts, checked, hidden, read_challenges
 from mcpserve.client.deadline import Deadline
+from mcpserve.client.exchange import AnswerBroken, NotConnected
 from mcpserve.client.http1 import BadHttp, HeadTooLarge
 from mcpserve.client.limits import Limits, Timeouts
+from mcpserve.client.place import Place, place_of
 from mcpserve.errors import (
     AnswerLost,
     AnswerTooLarge,
@@ -60,90 +59,12 @@ _EXCERPT = 16 * 1024
 _QUOTED = 300
 
 
-class _ReadURL(EncodedURL):
-    """A URL that is in the form of the wire already, so treq need not see to that again for each request."""
-
-    def to_uri(self) -> EncodedURL:
-        """Itself."""
-        return self
-
-    def to_text(self, with_password: bool = False) -> str:
-        """Spelled out once."""
-        text: str | None = self.__dict__.get("text")
-        if text is None:
-            text = self.__dict__["text"] = super().to_text(with_password)
-        return text
-
-
 class _Fields(Headers):
     """The headers of one request; whoever wants to add to them need not copy them first."""
 
     def copy(self) -> Headers:
         """Themselves."""
         return self
-
-
-class _Cookies(IndexableCookieJar):
-    """Cookies, as balancers that send a session to the same server want them; no work while there are none."""
-
-    _some = False
-
-    def add_cookie_header(self, request: Any) -> None:
-        """Add what is kept for a request."""
-        if self._some:
-            super().add_cookie_header(request)
-
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        """Keep what a response sets."""
-        if response.response.headers.hasHeader(b"Set-Cookie"):
-            self._some = True
-            try:
-                super().extract_cookies(response, request)
-            except UnicodeError:
-                # A cookie that is not ASCII is none. It is no reason to lose the answer.
-                return
-
-
-@attrs.frozen(kw_only=True)
-class Place:
-    """Where a request goes.
-
-    Args:
-        url: The URL as text, without a fragment.
-        encoded: The same, for treq.
-        origin: What makes two places the same server: scheme, host, port.
-        name: The origin as it is shown; paths and queries may hold secrets.
-    """
-
-    url: str
-    encoded: EncodedURL = attrs.field(repr=False)
-    origin: tuple[bool, str, int]
-    name: str
-
-
-def place_of(url: str) -> Place:
-    """Read a URL.
-
-    Raises:
-        ConfigurationError: It is no URL that can be asked.
-    """
-    try:
-        encoded = _on_the_wire(EncodedURL.from_text(url)).replace(fragment="")
-        text = encoded.to_text(with_password=True)
-        target = target_of(text.encode("ascii"))
-    except (ValueError, URLParseError) as problem:
-        raise ConfigurationError(f"This is no URL of a server: {problem}") from None
-    if encoded.userinfo:
-        raise ConfigurationError("A URL is no place for a user or a password: hand credentials to the client instead")
-    name = f"{encoded.scheme}://{target.authority.decode('ascii')}"
-    return Place(url=text, encoded=_ReadURL.from_text(text), origin=target.key, name=name)
-
-
-def _on_the_wire(url: EncodedURL) -> EncodedURL:
-    """Only ASCII in it. hyperlink would have an address of IPv6 pass for a name, and fail."""
-    if ":" not in url.host:
-        return url.to_uri()
-    return url.replace(host="").to_uri().replace(host=url.host)
 
 
 @implementer(IBodyProducer)
@@ -221,7 +142,7 @@ class Web:
         self._origin = None if origin is None else place_of(origin).origin
         agent = agent or PoolAgent(reactor, idle=limits.connections)
         self._pool = agent if isinstance(agent, PoolAgent) else None
-        self._treq = HTTPClient(agent, _Cookies())
+        self._treq = HTTPClient(agent, Cookies())
         self._places: dict[str, Place] = {}
         self._sending: set[_Sending] = set()
         self._inflows: set[Inflow] = set()

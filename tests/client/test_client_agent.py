@@ -18,7 +18,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from mcpserve.client.agent import PoolAgent, target_of
-from mcpserve.client.connection import NotConnected
+from mcpserve.client.exchange import NotConnected
 from mcpserve.client.limits import Limits, Timeouts
 from mcpserve.client.web import Answer, Web
 from mcpserve.errors import AnswerLost, DeadlinePassed, Unreachable
@@ -327,6 +327,14 @@ async def test_agent_of_twisted_that_reaches_nobody(listener: Listener) -> None:
     web = _web(listener.reactor, agent=twisted_client.Agent(listener.reactor))  # noqa: TID251  # as above
     with pytest.raises(Unreachable):
         await web.send("POST", url, {}, b"{}")
+    await web.close()
+
+
+async def test_names_with_underscores(listener: Listener) -> None:
+    """A name of a container is asked as it is; over TLS Twisted can't, and that is told."""
+    web = _web(listener.reactor)
+    with pytest.raises(Unreachable):
+        await web.send("POST", "https://my_service.invalid/", {}, b"{}")
     await web.close()
 
 

@@ -829,6 +829,8 @@ def test_urls_of_the_world(setting: Setting) -> None:
     setting.send("http://[::1]:9/x")
     assert (setting.link.target.host, setting.link.target.port) == ("::1", 9)
     assert b"Host: [::1]:9\r\n" in setting.link.asked
+    setting.send("http://my_service:80/x")
+    assert setting.link.target.host == "my_service"
     setting.send("http://a")
     assert setting.link.asked.startswith(b"POST / HTTP/1.1\r\nHost: a\r\n")
     setting.close()
