@@ -114,6 +114,7 @@ def http_limits(settings: Settings) -> HttpLimits:
     """The bounds of connections and requests."""
     return HttpLimits(
         body=settings.body_limit,
+        bodies=settings.body_memory,
         header_bytes=settings.header_limit,
         header_count=settings.header_count,
         url=settings.url_limit,

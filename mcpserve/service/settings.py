@@ -100,6 +100,7 @@ class Settings:
     stream_buffer: int = setting(1024 * 1024, "Bytes that may wait for one slow reader.", least=1024)
     write_stall: float = setting(30.0, "Seconds after which a reader that does not read is cut off.", least=1)
     body_limit: int = setting(4 * 1024 * 1024, "Bytes of the largest request body.", least=1024)
+    body_memory: int = setting(256 * 1024 * 1024, "Bytes of all large bodies that arrive at once.", least=1024)
     header_limit: int = setting(16_384, "Bytes of the request line and all headers together.", least=1024)
     header_count: int = setting(100, "Headers of one request.", least=10)
     url_limit: int = setting(8192, "Bytes of a URL.", least=256)
@@ -169,6 +170,7 @@ HTTP_ONLY = frozenset(
         "max_calls_of_caller",
         "max_listeners_of_caller",
         "max_sessions_of_caller",
+        "body_memory",
         "header_limit",
         "header_count",
         "url_limit",

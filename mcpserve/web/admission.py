@@ -62,7 +62,11 @@ class Admission:
     sight: Sight = attrs.field(factory=Sight)
     rates: Rates = attrs.field(factory=Rates)
     clock: Callable[[], float] = lambda: 0.0
-    _anonymous: dict[str | None, Caller] = attrs.field(factory=dict, init=False)
+    _known: dict[tuple[str | None, str | None], tuple[Caller, Caller]] = attrs.field(factory=dict, init=False)
+    _rated: bool = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._rated = bool(self.rates)
 
     def admit(self, request: McpRequest) -> Caller | Deferred[Caller]:
         """Let a request in.
@@ -74,10 +78,12 @@ class Admission:
             ProtocolError: It is not let in; the Deferred fails with it as well.
         """
         self.check_origin(request)
-        address, now = request.seen.address, self.clock()
-        self.rates.take_by_address(group(address), now)
+        address, now = request.seen.address, 0.0
+        if self._rated:
+            now = self.clock()
+            self.rates.take_by_address(group(address), now)
         if self.identity is None:
-            return self._anonymous.get(address) or self._placed(ANONYMOUS, address)
+            return self._placed(ANONYMOUS, address)
         caller = self.identity.identify(request)
         if isinstance(caller, Deferred):
             return caller.addCallback(self._counted, address, now)
@@ -110,12 +116,15 @@ class Admission:
         return self._placed(caller, address)
 
     def _placed(self, caller: Caller, address: str | None) -> Caller:
-        """The caller together with the address; that of nobody with a name is remembered, as it comes all the time."""
+        """The caller together with the address; remembered, as both come again and again."""
+        key = (caller.name, address)
+        known = self._known.get(key)
+        if known is not None and known[0] is caller:
+            return known[1]
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
         placed = attrs.evolve(caller, address=address)
-        if caller is ANONYMOUS:
-            if len(self._anonymous) >= _REMEMBERED:
-                self._anonymous.clear()
-            self._anonymous[address] = placed
+        self._known[key] = (caller, placed)
         return placed
 
     def pass_on(self, request: McpRequest, work: Work, refuse: Refuse) -> None:

@@ -51,6 +51,7 @@ from mcpserve.errors import Refusal
 from mcpserve.web.request import HeaderList, McpRequest, encode_headers
 
 if TYPE_CHECKING:
+    from mcpserve.policy.proxies import Seen
     from mcpserve.web.site import McpSite
 
 IDLE: Final = 0
@@ -68,6 +69,9 @@ TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 TCP_CLOSE = 7
 
 LENGTH_DIGITS = 19
+
+SMALL_BODY = 64 * 1024
+"""Bytes of a body that is taken even when all bodies together have reached their bound."""
 
 # RFC 9110, 7.2 and RFC 3986, 3.2.2. Labels are at most 63 bytes long, or Werkzeug can't encode the name.
 LABEL = rb"[\w~!$&'()*+,;=%-]{1,63}"
@@ -161,7 +165,10 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     input_over = False
     _refusal: Refusal | None = None
     secure = False
+    seen: Seen | None = None
+    """Where its requests come from, if no proxy stands in between."""
     _dropped = False
+    _arriving = 0
     _probe: interfaces.IDelayedCall | None = None
 
     def __init__(self, site: McpSite) -> None:
@@ -314,6 +321,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         """Hand the request over; if it is not answered at once, drop what was sent behind it."""
         if self.phase == LINGERING:
             return
+        self._body_ends()
         self.phase = RESPONDING
         self.deadline = 0.0
         super().allContentReceived()
@@ -321,6 +329,21 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
             behind, self._dataBuffer = self._dataBuffer, []
             if self.phase == RESPONDING:
                 self._drop(b"".join(behind))
+
+    def body_grows(self, size: int) -> None:
+        """So many bytes of a body have come. All bodies that arrive share a bound; small ones are always taken."""
+        site = self.site
+        self._arriving += size
+        site.arriving += size
+        if self._arriving > site.limits.body:
+            self.refuse_body()
+        elif site.arriving > site.limits.bodies and self._arriving > SMALL_BODY:
+            sentence = "Too many large bodies arrive at once (body_memory); try again later."
+            self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, sentence, [(b"Retry-After", b"%d" % site.limits.body_timeout)])
+
+    def _body_ends(self) -> None:
+        self.site.arriving -= self._arriving
+        self._arriving = 0
 
     # Refusing
 
@@ -350,6 +373,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         """
         if self.phase >= LINGERING:
             return
+        self._body_ends()
         own, body = self.site.refusal(status, sentence)
         headers = (*own, *more, *self._dress())
         ending = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -543,6 +567,7 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         """The connection is gone."""
         self.phase = CLOSING
         self.deadline = 0.0
+        self._body_ends()
         self.site.forget(self)
         self._stop_probing()
         requests, self.requests = self.requests, []

@@ -199,8 +199,7 @@ class McpRequest(_Request):  # type: ignore[misc]
             self._body = bytearray(self._body) + data
         else:
             self._body += data
-        if len(self._body) > self.site.limits.body:
-            channel.refuse_body()
+        channel.body_grows(len(data))
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Start to work on the request, now that all of it is here."""

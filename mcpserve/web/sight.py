@@ -6,7 +6,6 @@ from mcpserve.policy.proxies import Forwarding, Proxies, Seen
 from mcpserve.web.facts import joined
 from mcpserve.web.request import McpRequest
 
-_REMEMBERED = 4096
 _FORWARDING = (b"x-forwarded-for", b"forwarded", b"x-forwarded-host", b"x-forwarded-proto")
 
 
@@ -19,7 +18,6 @@ class Sight:
 
     def __init__(self, proxies: Proxies | None = None) -> None:
         self.proxies = proxies or Proxies()
-        self._direct: dict[tuple[str | None, bytes | None, bool], Seen] = {}
 
     def see(self, request: McpRequest) -> Seen:
         """Find out where a request came from.
@@ -27,9 +25,12 @@ class Sight:
         Raises:
             Refusal: 400, a trusted proxy says something that nobody understands.
         """
+        channel, host = request.channel, request.fields.get(b"host")
+        if channel is not None and channel.seen is not None and channel.seen.host == host:
+            # most connections are of one client, who asks for one Host
+            return channel.seen
         # the address of a UNIX socket has no host
         peer: str | None = getattr(request.client, "host", None)
-        host = request.fields.get(b"host")
         if self.proxies and self.proxies.trust(peer):
             said = Forwarding(
                 forwarded=joined(request, b"forwarded"),
@@ -38,12 +39,9 @@ class Sight:
                 x_proto=joined(request, b"x-forwarded-proto"),
             )
             return self.proxies.see(peer, host, said)
-        key = (peer, host, request.secure)
-        seen = self._direct.get(key)
-        if seen is None:
-            if len(self._direct) >= _REMEMBERED:
-                self._direct.clear()
-            seen = self._direct[key] = Seen(address=peer, host=host, scheme="https" if key[2] else "http")
+        seen = Seen(address=peer, host=host, scheme="https" if request.secure else "http")
+        if channel is not None:
+            channel.seen = seen
         return seen
 
 

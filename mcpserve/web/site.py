@@ -45,6 +45,7 @@ class HttpLimits:
 
     Args:
         body: The largest body.
+        bodies: All bodies that arrive at the same time.
         header_bytes: Request line and headers together; also the longest single line.
         header_count: The most headers of a request.
         header_timeout: From the first byte of a request to the end of its headers.
@@ -56,6 +57,7 @@ class HttpLimits:
     """
 
     body: int = 4 * 1024 * 1024
+    bodies: int = 256 * 1024 * 1024
     header_bytes: int = 16384
     header_count: int = 100
     url: int = 8192
@@ -104,6 +106,7 @@ class McpSite(_Site):  # type: ignore[misc]
         self.dress = dress
         self.connections: set[SiteChannel] = set()
         self.crowd = Crowd(crowd, proxies or Proxies(), clock.seconds)
+        self.arriving = 0
         self.draining = False
         self._sweeper = LoopingCall(self.sweep)
         self._sweeper.clock = clock

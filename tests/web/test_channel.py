@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
 from twisted.internet.ssl import ContextFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.server import NOT_DONE_YET
 
@@ -176,6 +178,41 @@ def test_a_go_ahead_is_not_given_for_a_body_that_is_too_large() -> None:
     """413 instead of 100, and nothing after it."""
     wire = Wire(limits=HttpLimits(body=10))
     assert status(wire.receive(HEAD + b"Content-Length: 11\r\nExpect: 100-continue\r\n\r\n")) == 413
+
+
+def test_large_bodies_share_a_bound() -> None:
+    """When all that arrives is too much, a body that is large is refused, and a small one is taken."""
+    wire = Wire(answer_ok, limits=HttpLimits(bodies=150_000))
+    first, second, third = (wire.connect() for _ in range(3))
+    half = HEAD + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000
+    first.protocol.dataReceived(half)
+    assert first.value() == b""
+    second.protocol.dataReceived(half)
+    assert status(second.value()) == 503
+    assert b"\r\nRetry-After: " in second.value()
+    first.protocol.dataReceived(b"x" * 90_000)
+    assert status(first.value()) == 503
+    third.protocol.dataReceived(half)
+    assert third.value() == b""
+    wire.site.limits = attrs.evolve(wire.site.limits, bodies=1)
+    assert status(wire.receive(post(b"small"))) == 200
+
+
+@pytest.mark.parametrize("ending", ["all here", "refused", "lost", "late"])
+def test_what_a_body_took_is_given_back(ending: str) -> None:
+    """However a body ends, its bytes count no longer."""
+    wire = Wire(answer_ok, limits=HttpLimits(body=100))
+    wire.receive(HEAD + b"Content-Length: 100\r\n\r\n" + b"x" * 99)
+    assert wire.site.arriving == 99
+    if ending == "all here":
+        wire.receive(b"x")
+    elif ending == "refused":
+        wire.channel.refuse(400, "No.")
+    elif ending == "lost":
+        wire.channel.connectionLost(Failure(ConnectionLost()))
+    else:
+        wire.seconds(60)
+    assert wire.site.arriving == 0
 
 
 # What times out
