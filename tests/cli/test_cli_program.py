@@ -63,6 +63,9 @@ def test_stdio_has_the_usage_that_it_had(capsys: pytest.CaptureFixture[str]) -> 
     assert ended("stdio", "--nope") == 64
     assert capsys.readouterr().err == "mcpserve: option --nope not recognized\n"
     assert ended("stdio", "--listen", "tcp:1") == 64
+    with pytest.raises(SystemExit) as caught:
+        program.read(["stdio", "--nope"])
+    assert caught.value.code == 64
 
 
 LOADED = "import sys\nfrom mcpserve.cli.entry import main\ntry:\n    main({words})\nexcept SystemExit: pass\n" + (
