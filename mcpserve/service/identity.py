@@ -193,6 +193,10 @@ def check_identity(settings: Settings) -> None:
         ConfigurationError: It does not; says what would.
     """
     read_inclusion(settings.scope_includes)
+    if settings.public_url and not is_public_url(settings.public_url):
+        raise ConfigurationError(
+            f"public_url must be an http or https URL without query and fragment, not {settings.public_url!r}"
+        )
     if settings.keys:
         read_keys(Path(settings.keys))
     if not settings.issuers:
@@ -216,10 +220,6 @@ def _check_urls(settings: Settings) -> None:
         raise ConfigurationError(
             "issuers need public_url: without it nobody can say whether a token was made for this server"
         )
-    if not is_public_url(settings.public_url):
-        raise ConfigurationError(
-            f"public_url must be an http or https URL without query and fragment, not {settings.public_url!r}"
-        )
     for issuer in settings.issuers:
         if not is_safe_url(issuer) or "?" in issuer or "#" in issuer:
             raise ConfigurationError(
@@ -242,9 +242,13 @@ def _check_introspection(settings: Settings) -> None:
 
 def is_public_url(url: str) -> bool:
     """Whether this can be the URL that clients know a server by."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
     plain = url.isascii() and not any(c <= " " or c in '"\\<>|^`{}?#' for c in url)
-    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None and port != 0
 
 
 def protected_resources(settings: Settings, also: Iterable[str] = ()) -> Mapping[str, ProtectedResource]:

@@ -78,6 +78,9 @@ def ring(entrance: Entrance) -> KeyRing:
     [
         ({"issuers": (ISSUER,)}, "issuers need public_url"),
         ({**TOKENS, "public_url": "mcp.example.org"}, "public_url must be an http or https URL"),
+        ({"public_url": "mcp.example.org"}, "public_url must be an http or https URL"),
+        ({**TOKENS, "public_url": "https://[::1"}, "public_url must be"),
+        ({**TOKENS, "public_url": "https://h:99999"}, "public_url must be"),
         ({**TOKENS, "public_url": PUBLIC + "?x"}, "public_url must be"),
         ({**TOKENS, "public_url": "https://a b"}, "public_url must be"),
         ({**TOKENS, "issuers": ("http://as.example",)}, "issuers: 'http://as.example' must be an https URL"),
