@@ -95,7 +95,7 @@ def write_used(path: Path, used: Mapping[str, float], known: Iterable[str]) -> N
     merged = read_used(path) | {id: spelled(time) for id, time in used.items()}
     kept = set(known)
     text = json.dumps({id: time for id, time in sorted(merged.items()) if id in kept}, indent=1)
-    _replace(_used(path), text.encode("ascii"))
+    _replace(_used(path), text.encode("ascii"), durable=False)
 
 
 def spelled(time: float) -> str:
@@ -107,16 +107,16 @@ def _used(path: Path) -> Path:
     return path.with_name(path.name + ".used")
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, content: bytes, durable: bool = True) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
+        with open(descriptor, "wb") as file:
             _keep_owner(path, descriptor)
-            os.write(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(descriptor)
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
