@@ -5,7 +5,7 @@ what is not there; what takes scopes that its credential lacks is answered with 
 
     used: call, get, complete, read, subscribe, tasks     `Permits.allows`
     shown: the lists                                      `Views.of`
-    told of: that something has changed                   `Permits.tells`, `Permits.audience`
+    told of: that something has changed                   `Permits.conditions_of`, `Permits.audience`
 
 Where nothing asks anything of callers, nothing is kept and hardly anything done.
 """
@@ -112,14 +112,13 @@ class Permits:
         """Tell whether some URIs of a template may take more than others."""
         return bool(self.access.resources) and bool(template.template.variables)
 
-    def tells(self, library: Library, uri: str, caller: Caller) -> bool:
-        """Tell whether a caller hears that a resource has changed: if it may read it."""
+    def conditions_of(self, library: Library, uri: str) -> Conditions:
+        """What a caller needs to hear that a resource has changed: the same as to read it."""
         found = library.find(uri)
         if found is not None:
-            conditions = self.conditions(found[0], uri)
-        else:  # nobody can read it, but its name may say something all the same
-            conditions = self.access.conditions("resources", [spelled(uri)])
-        return verdict(conditions, caller) is Verdict.ALLOWED
+            return self.conditions(found[0], uri)
+        # nobody can read it, but its name may say something all the same
+        return self.access.conditions("resources", [spelled(uri)])
 
     def audience(self, concerned: Iterable[Conditions]) -> Callable[[Caller], bool] | None:
         """Who is told that a list has changed: who sees one of the things in it that are concerned.

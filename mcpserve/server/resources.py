@@ -11,6 +11,7 @@ from mcpserve.errors import InternalError, NotFound, ToolError, UnknownResource
 from mcpserve.features.catalog import Catalog, Library
 from mcpserve.features.directory import File
 from mcpserve.features.resource import Resource, to_contents
+from mcpserve.policy.access import Conditions, Verdict, verdict
 from mcpserve.policy.callers import Caller
 from mcpserve.protocol import offers, wire
 from mcpserve.protocol.exchange import Exchange
@@ -40,6 +41,7 @@ class Resources:
         self._library = library
         self._permits = permits = permits or Permits()
         self._listed = library.listed()
+        self._told: tuple[str, Conditions] | None = None
         self._runner = Runner(calls, ResourceAnswers(envelope, permits))
         self._pages = Pages[Resource | File]("resources", offers.resource, envelope, permits)
         self._template_pages = Pages[Resource]("resourceTemplates", offers.resource_template, envelope, permits)
@@ -57,6 +59,7 @@ class Resources:
     @library.setter
     def library(self, library: Library) -> None:
         self._library = library
+        self._told = None
         self.refresh()
 
     @property
@@ -102,7 +105,11 @@ class Resources:
 
     def tells(self, uri: str, caller: Caller) -> bool:
         """Tell whether a caller hears that a resource has changed."""
-        return self._permits.tells(self._library, uri, caller)
+        # asked for one listener after the other
+        if self._told is None or self._told[0] != uri:
+            self._told = uri, self._permits.conditions_of(self._library, uri)
+        conditions = self._told[1]
+        return not conditions or verdict(conditions, caller) is Verdict.ALLOWED
 
     def came_or_went(self, files: Iterable[File]) -> Notice:
         """The notice that these files are new or gone, for those who see one of them."""

@@ -130,3 +130,4 @@ def test_stdio_goes_by_them(folder: Path, local: Any) -> None:
         ask = client.ask if legacy else client.modern
         assert [one["name"] for one in ask("tools/list", id=1)["result"]["tools"]] == (["echo"] if local else [])
         assert ("result" in ask("tools/call", {"name": "echo"}, id=2)) == bool(local)
+        server.offer.stop()

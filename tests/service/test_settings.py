@@ -11,9 +11,9 @@ import pytest
 from mcpserve.errors import ConfigurationError
 from mcpserve.service.settings import KNOWN, Settings, absolute, checked, read_file
 
-
 TABLES = ("access", "plugin")
 """Settings that stand in the file alone, as tables."""
+
 
 def put(tmp_path: Path, text: str | bytes) -> Path:
     """Write a configuration file."""
@@ -48,7 +48,7 @@ def test_rules_of_access(tmp_path: Path) -> None:
     path = put(tmp_path, '[access.tools]\n"delete_*" = { groups = ["ops"] }\n')
     (rule,) = read_file(path)["access"].tools
     assert rule.condition.groups == {"ops"}
-    path = put(tmp_path, '[access]\ntool = 1\nlist_step_up = 2\n')
+    path = put(tmp_path, "[access]\ntool = 1\nlist_step_up = 2\n")
     with pytest.raises(ConfigurationError) as caught:
         read_file(path)
     assert [line.startswith(f"{path}: access") for line in str(caught.value).split("\n")] == [True, True]

@@ -367,6 +367,24 @@ def test_updates_of_what_one_may_not_read() -> None:
     assert heard(hr) == ["note://sunday", "gone://x"]
 
 
+def test_updates_of_what_is_for_others_now() -> None:
+    """It is decided when it is told: whoever listens since before a reload hears of what is open now, and of no more."""
+    server = serving()
+    hr = listening(server, HR)
+    server.tell(resource_updated("note://sunday"))
+    closed = resource("note://{day}", groups=["ops"], name="note")(diary)
+    reload(server, echo, plan, closed)
+    server.tell(resource_updated("note://sunday"), resource_updated("plan://today"))
+    reload(server, echo, note)
+    server.tell(resource_updated("note://sunday"))
+    assert [uri for uri in heard(hr) if "://" in uri] == ["note://sunday"] * 2
+
+
+def diary(day: str) -> str:
+    """What happened."""
+    return day
+
+
 def test_updates_in_a_session() -> None:
     """Who may not read it any more hears no more of it; the last request counts."""
     server = serving(URIS)
