@@ -368,7 +368,7 @@ def test_updates_of_what_one_may_not_read() -> None:
 
 
 def test_updates_of_what_is_for_others_now() -> None:
-    """It is decided when it is told: whoever listens since before a reload hears of what is open now, and of no more."""
+    """It is decided when it is told: who listens since before a reload hears of what is open now, and of no more."""
     server = serving()
     hr = listening(server, HR)
     server.tell(resource_updated("note://sunday"))
