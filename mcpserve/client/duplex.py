@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -75,6 +76,7 @@ class Duplex:
         self._visitors: list[Deferred[Link]] = []
         self._connecting: Deferred[tuple[Link, ServerDescription]] | None = None
         self._opening: Deferred[tuple[Link, ServerDescription]] | None = None
+        self._later: IDelayedCall | None = None
         self._kept = Kept()
         self._ours: set[Flight] = set()
         self._closed = False
@@ -129,6 +131,8 @@ class Duplex:
         if not self._closed:
             self._closed = True
             self._on_close()
+            if self._later is not None:
+                self._later.cancel()
             for opening in (self._connecting, self._opening):
                 if opening is not None:
                     opening.cancel()
@@ -152,6 +156,15 @@ class Duplex:
             self._failures = 0
             if response.error is None and not self.server.revision.modern:
                 self._kept.note(flight.outgoing.method, flight.outgoing.params)
+
+    def unsent(self, link: Link, flight: Flight, error: BaseException) -> None:
+        """See `Owner`. What may be repeated is, a little later: perhaps the whole connection is going."""
+        again = isinstance(error, (AnswerLost, Unreachable)) and link is self._link and not self._closed
+        if not again or not self._takes_back(flight):
+            flight.fail(error)
+        elif self._later is None:
+            delay = self._retries.delay(0, self._random())
+            self._later = self._bounds.clock.callLater(delay, self._send_again)
 
     def lost(self, link: Link, reason: ClientError, flights: list[Flight]) -> None:
         """See `Owner`."""
@@ -177,6 +190,11 @@ class Duplex:
         self._failures += 1
         if link.channel is not None:
             self._graves.bury(link.channel)
+
+    def _send_again(self) -> None:
+        self._later = None
+        if self._link is not None:
+            self._start_waiting(self._link)
 
     def _takes_back(self, flight: Flight) -> bool:
         """Keep a request for the next channel, if it may be repeated; but none that seems to be what kills servers."""
@@ -228,12 +246,15 @@ class Duplex:
         self._proven_after = self._bounds.clock.seconds() + self._retries.longest
         for method, params in self._kept.requests() if not self._description.revision.modern else ():
             self._tell_again(link, Outgoing(method=method, params=params))
-        waiting, self._waiting = self._waiting, []
-        for flight in waiting:
-            link.start(flight)
+        self._start_waiting(link)
         visitors, self._visitors = self._visitors, []
         for visitor in visitors:
             visitor.callback(link)
+
+    def _start_waiting(self, link: Link) -> None:
+        waiting, self._waiting = self._waiting, []
+        for flight in waiting:
+            link.start(flight)
 
     def _tell_again(self, link: Link, outgoing: Outgoing) -> None:
         flight = Flight(outgoing, self._bounds, link)

@@ -55,6 +55,9 @@ class Owner(Protocol):
     def answered(self, link: Link, flight: Flight, response: Response) -> None:
         """A request got its response."""
 
+    def unsent(self, link: Link, flight: Flight, error: BaseException) -> None:
+        """A request may not have reached the server; it is on no connection any more."""
+
     def lost(self, link: Link, reason: ClientError, flights: list[Flight]) -> None:
         """The connection is gone; these flights, in order, are on none any more."""
 
@@ -74,7 +77,6 @@ class Link:
         """None before the handshake: what is sent is sent as it is."""
         self.channel: MessageChannel | None = None
         self.gone: ClientError | None = None
-        """Why nothing more will come."""
         self._host = host
         self._owner = owner
         self._flights: dict[Any, Flight] = {}
@@ -112,7 +114,7 @@ class Link:
         sent = self._send(message)
         if sent is not None:
             flight.sent = sent
-            sent.addCallbacks(_arrived, _failed, callbackArgs=(flight, sent), errbackArgs=(flight, sent))
+            sent.addCallbacks(_arrived, self._unsent, callbackArgs=(flight, sent), errbackArgs=(flight, sent))
 
     def notify(self, method: str, params: Mapping[str, Any]) -> Deferred[None] | None:
         """Send a notification; what it returns is that of `MessageChannel.send`."""
@@ -171,6 +173,12 @@ class Link:
         for flight in list(self._flights.values()):
             flight.fail(error, "the client is closed")
         self._questions.close()
+
+    def _unsent(self, failure: Failure, flight: Flight, sent: Deferred[None]) -> None:
+        if flight.sent is sent:
+            flight.sent = None
+            self._flights.pop(flight.id, None)
+            self._owner.unsent(self, flight, failure.value or AnswerLost("The request could not be sent"))
 
     def _send(self, message: bytes) -> Deferred[None] | None:
         return None if self.channel is None or self.gone is not None else self.channel.send(message)
@@ -286,12 +294,6 @@ def _named(notice: Notification) -> tuple[bool, Any]:
 def _arrived(_: None, flight: Flight, sent: Deferred[None]) -> None:
     if flight.sent is sent:
         flight.sent = None
-
-
-def _failed(failure: Failure, flight: Flight, sent: Deferred[None]) -> None:
-    if flight.sent is sent:
-        flight.sent = None
-        flight.fail(failure.value or AnswerLost("The request could not be sent"))
 
 
 def _unheeded(failure: Failure, peer: str) -> None:

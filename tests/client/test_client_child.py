@@ -88,7 +88,7 @@ async def test_what_nobody_has_read_yet() -> None:
 def test_what_never_ends() -> None:
     """Of a pipe that someone else fills for ever no more is read than a pipe can hold."""
     heard: list[bytes] = []
-    output = Output(MemoryReactor(), Path("/dev/zero").open("rb", buffering=0), heard.append, lambda: None)
+    output = Output(MemoryReactor(), os.fdopen(os.open("/dev/zero", os.O_RDONLY), "rb", 0), heard.append, lambda: None)
     output.drain()
     assert sum(map(len, heard)) == DRAINED
     assert output.fileno() == -1

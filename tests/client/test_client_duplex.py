@@ -92,6 +92,59 @@ def test_a_subscription_goes_on() -> None:
     assert len(talk.channels) == 6
 
 
+@pytest.mark.parametrize("error", [AnswerLost("reset"), Unreachable("refused")])
+def test_what_may_not_have_arrived(error: ClientError) -> None:
+    """What only reads is sent again a little later, once, over the connection that stands then; the rest fails."""
+    talk = begun("legacy")
+    talk.channel.slow = True
+    reading = outcome(response_of(talk.request("tools/list", repeatable=True)))
+    calling = outcome(talk.request().receive())
+    for pending in talk.channel.pending[:2]:
+        pending.errback(Failure(error))
+    assert calling.error is error
+    assert not reading.done
+    assert talk.channel.requests[-1]["method"] == "tools/call"
+    talk.clock.advance(0.5)
+    assert talk.channel.requests[-1]["method"] == "tools/list"
+    talk.channel.pending[-1].errback(Failure(error))
+    assert reading.error is error
+    assert talk.channel.withdrawn == []
+    assert talk.clock.getDelayedCalls() == []
+
+
+def test_the_connection_was_going() -> None:
+    """What could not be sent, just before the connection was lost, goes to the next one."""
+    talk = begun("legacy")
+    talk.channel.slow = True
+    reading = outcome(response_of(talk.request("tools/list", repeatable=True)))
+    talk.channel.pending[-1].errback(Failure(AnswerLost("reset")))
+    talk.channel.lose()
+    talk.clock.advance(0.5)
+    talk.welcome()
+    assert talk.channel.requests[-1]["method"] == "tools/list"
+    talk.channel.reply({})
+    assert reading.value.result == {}
+    assert talk.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("end", ["closed", "cancelled"])
+def test_it_is_not_wanted_meanwhile(end: str) -> None:
+    """What waits to be sent again can be cancelled, and ends with the conversation."""
+    talk = begun("legacy")
+    talk.channel.slow = True
+    running = talk.request("tools/list", repeatable=True)
+    reading = outcome(running.receive())
+    talk.channel.pending[-1].errback(Failure(AnswerLost("reset")))
+    if end == "closed":
+        outcome(talk.duplex.close())
+    else:
+        running.cancel()
+        talk.clock.advance(1)
+    assert reading.error is not None
+    assert len(talk.channel.requests) == 2 + 1
+    assert talk.clock.getDelayedCalls() == []
+
+
 def test_the_next_use() -> None:
     """Nobody needs a server: none is started. With the next request there is one, without waiting if that is late."""
     talk = begun("legacy")
@@ -401,7 +454,22 @@ def test_a_thousand_times() -> None:
     assert len(gc.get_objects()) - before < 200
 
 
-ACTIONS = ("call", "read", "cancel", "reply", "refuse", "progress", "lose", "second", "minute", "greet", "fail")
+ACTIONS = (
+    "call",
+    "read",
+    "cancel",
+    "reply",
+    "refuse",
+    "progress",
+    "lose",
+    "second",
+    "minute",
+    "greet",
+    "fail",
+    "slow",
+    "there",
+    "reset",
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -420,6 +488,11 @@ def test_whatever_happens(era: str, actions: list[str]) -> None:
             talk.channel.lose()
         elif action == "fail":
             talk.refusals.append(Unreachable("refused"))
+        elif action == "slow":
+            talk.channel.slow = True
+        elif action in ("there", "reset") and talk.channel.pending:
+            sending = talk.channel.pending.pop(0)
+            sending.callback(None) if action == "there" else sending.errback(Failure(AnswerLost("reset")))
         elif action in ("second", "minute"):
             talk.clock.advance(1 if action == "second" else 60)
         elif not talk.channel.closed and talk.channel.requests:
