@@ -28,7 +28,7 @@ UNIX = "unix"
 """Stands for whoever connects to a UNIX socket."""
 
 _REMEMBERED = 4096
-_MOST_HOPS = 32
+MOST_HOPS = 32
 _PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^",;\s]*)\s*')
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -225,8 +225,8 @@ def _items(value: bytes) -> list[str]:
 
 
 def _few(items: list[str]) -> list[str]:
-    if len(items) > _MOST_HOPS:
-        raise Refusal(400, f"The request says that it came through {len(items)} proxies; {_MOST_HOPS} are believed")
+    if len(items) > MOST_HOPS:
+        raise Refusal(400, f"The request says that it came through {len(items)} proxies; {MOST_HOPS} are believed")
     return items
 
 
@@ -264,8 +264,8 @@ def _elements(value: str) -> list[dict[str, str]]:
             elif value[position] != ";":
                 raise Refusal(400, "The Forwarded header is not well-formed (RFC 7239)")
             position += 1
-    if len(elements) > _MOST_HOPS:
-        raise Refusal(400, f"The request says that it came through {len(elements)} proxies; {_MOST_HOPS} are believed")
+    if len(elements) > MOST_HOPS:
+        raise Refusal(400, f"The request says that it came through {len(elements)} proxies; {MOST_HOPS} are believed")
     return elements
 
 

@@ -106,6 +106,12 @@ def another(option: str, default: str) -> list[str]:
         return []
     if option == "--state-key":
         return ["A" * 43 + "="]
+    if option in ("--rate-per-address", "--rate-per-caller"):
+        return ["10/minute"]
+    if option == "--tool-rate":
+        return ["echo=10/minute"]
+    if option == "--trusted-proxy":
+        return ["10.0.0.0/8"]
     if option == "--store":
         return ["sqlite:store.db"]
     number = default.strip("`").partition(".")[0]
