@@ -26,6 +26,7 @@ from mcpserve.policy.callers import Caller
 from mcpserve.protocol import wire
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
+from mcpserve.protocol.trace import Trace
 from mcpserve.protocol.types import LogLevel
 
 _log = Logger()
@@ -158,6 +159,11 @@ class Call(Asks):
     def client_capabilities(self) -> Mapping[str, Any]:
         """The capabilities that the client declared."""
         return self._metadata.capabilities
+
+    @property
+    def trace(self) -> Trace | None:
+        """The place of this call in a trace, if it belongs to one: pass `call.trace.headers()` on to whom you ask."""
+        return self._metadata.trace
 
     @property
     def protocol_version(self) -> str:

@@ -10,7 +10,18 @@ from mcpserve.features.threads import Threads
 from mcpserve.protocol.types import LogLevel
 
 _READABLE = frozenset(
-    {"caller", "client_capabilities", "client_info", "clock", "closed", "meta", "paused", "protocol_version", "tool"}
+    {
+        "caller",
+        "client_capabilities",
+        "client_info",
+        "clock",
+        "closed",
+        "meta",
+        "paused",
+        "protocol_version",
+        "tool",
+        "trace",
+    }
 )
 
 

@@ -72,6 +72,7 @@ class SessionFace:
             raise Refusal(400, f"A batch may hold {MOST_ELEMENTS} messages here; this one has {len(batch.items)}")
         writer = ResponseWriter(request, facts.accept, self._turns)
         reply = BatchReply(writer)
+        request.exchanged = True
         for item in batch.items:
             self._element(session, caller, reply, item)
         session.keep(only_state=True)
@@ -110,21 +111,22 @@ class SessionFace:
         agreed = agree(message.params)
         session = self.sessions.open(agreed.revision, agreed.client_info, agreed.capabilities, caller)
         self._handshake.attend(session, caller, session.say)
-        result = self._handshake.result(agreed.revision)
         headers = [(b"Mcp-Session-Id", session.id.encode("ascii"))]
         writer = ResponseWriter(request, facts.accept, self._turns, headers)
-        writer.reply(jsonrpc.encode_result(message.id, result), 200)
+        request.exchanged = True
+        writer.reply(self._handshake.answer(message, agreed, caller), 200)
 
     def _request(self, request: McpRequest, facts: Facts, caller: Caller, session: Session, message: Request) -> None:
         if message.id in session.calls:
             raise InvalidRequest("A request with this id is still running in this session")
-        known = metadata_of(session, message)
+        known = metadata_of(session, message, facts.traced)
         writer = ResponseWriter(request, facts.accept, self._turns)
         stream = session.stream(writer)
         carrier = AskingCarrier(stream, session.requests, streams=facts.accept.sse)
         exchange = Exchange(message, session.revision, carrier)
         stream.exchange = exchange
         session.calls[message.id] = exchange
+        request.exchanged = True
         self._handshake.dispatch(session, exchange, known, caller)
         session.keep(only_state=True)
         writer.until_replied()

@@ -6,6 +6,7 @@ Spec: 2025-11-25 and before: Lifecycle, Ping, Logging.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import attrs
@@ -13,8 +14,8 @@ import orjson
 
 from mcpserve.errors import InvalidParams, MalformedMetadata, MethodNotFound, ProtocolError
 from mcpserve.policy.callers import Caller
-from mcpserve.protocol import metadata
-from mcpserve.protocol.exchange import Exchange
+from mcpserve.protocol import jsonrpc, metadata
+from mcpserve.protocol.exchange import Ending, Exchange
 from mcpserve.protocol.jsonrpc import Request
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import LATEST_LEGACY, Revision, negotiate
@@ -22,6 +23,8 @@ from mcpserve.protocol.types import LOG_LEVELS, LogLevel
 from mcpserve.server.dispatch import Dispatcher
 from mcpserve.server.subscriptions import Subscriptions
 from mcpserve.server.watching import Watch
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 MOST_DETAILS = 16 * 1024
 """Bytes of JSON that a client may say about itself; pictures of it do not count, if nothing else is too much."""
@@ -74,6 +77,13 @@ class Handshake:
             "resources/unsubscribe": _unsubscribe,
         }
 
+    def answer(self, message: Request, agreed: Agreement, caller: Caller) -> bytes:
+        """Answer initialize."""
+        observer = self._dispatcher.observer
+        if observer is not None:
+            observer.began(message, RequestMetadata(revision=agreed.revision), caller).ended(Ending.OK)
+        return jsonrpc.encode_result(message.id, self.result(agreed.revision))
+
     def result(self, revision: Revision) -> dict[str, Any]:
         """`InitializeResult`."""
         result: dict[str, Any] = {
@@ -107,6 +117,7 @@ class Handshake:
         if own is None:
             self._dispatcher.dispatch(exchange, known, caller)
             return
+        self._dispatcher.observed(exchange, known, caller)
         try:
             own(settled, exchange)
         except ProtocolError as error:
@@ -142,8 +153,8 @@ def details(client_info: Mapping[str, Any], capabilities: Mapping[str, Any]) -> 
     return len(orjson.dumps(client_info)) + len(orjson.dumps(capabilities))
 
 
-def metadata_of(settled: Settled, message: Request) -> RequestMetadata:
-    """What is known of a request after the handshake.
+def metadata_of(settled: Settled, message: Request, traced: Mapping[str, str] = _NOTHING) -> RequestMetadata:
+    """What is known of a request after the handshake; `traced` is what its headers say of a trace.
 
     Raises:
         InvalidParams: `_meta` or the progress token in it is malformed.
@@ -161,6 +172,7 @@ def metadata_of(settled: Settled, message: Request) -> RequestMetadata:
         session=settled,
         client_info=settled.client_info,
         capabilities=settled.capabilities,
+        traced=traced,
     )
 
 

@@ -91,7 +91,7 @@ class Talk:
         if self._agreed is not None:
             raise InvalidRequest("initialize was answered already on this connection")
         agreed = agree(message.params)
-        self._conversation.say(jsonrpc.encode_result(message.id, self._handshake.result(agreed.revision)))
+        self._conversation.say(self._handshake.answer(message, agreed, self._caller))
         self._agreed = agreed
         self._handshake.attend(agreed, self._caller, self._tell)
 

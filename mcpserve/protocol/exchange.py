@@ -24,6 +24,7 @@ from mcpserve.protocol import jsonrpc
 from mcpserve.protocol.inputs import InputRequest
 from mcpserve.protocol.jsonrpc import Request, Response
 from mcpserve.protocol.revisions import Revision
+from mcpserve.protocol.trace import Trace
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -107,6 +108,35 @@ class Owner(Protocol):
         """The reader caught up."""
 
 
+class Ending(enum.Enum):
+    """How an exchange has ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    ASKED = "input_required"
+    TASK = "task"
+    ERROR = "error"
+    WITHDRAWN = "withdrawn"
+    LOST = "disconnected"
+    OVERRUN = "overrun"
+
+
+class Witness(Protocol):
+    """What wants to know how an exchange ends; it must not raise."""
+
+    @property
+    def trace(self) -> Trace | None:
+        """The place in a trace that the work has from now on; None if that changes nothing."""
+
+    def ended(self, ending: Ending, error: ProtocolError | None = None) -> None:
+        """It has ended, before the reply goes out. Called once.
+
+        Args:
+            ending: How. FAILED is a result that says `isError`.
+            error: The error that was the reply, if it was one.
+        """
+
+
 class Exchange:
     """One request and its reply.
 
@@ -116,7 +146,7 @@ class Exchange:
         carrier: What brings the messages to the client; owned by the transport.
     """
 
-    __slots__ = ("carrier", "owner", "request", "revision", "state")
+    __slots__ = ("carrier", "owner", "request", "revision", "state", "witness")
 
     def __init__(self, request: Request, revision: Revision, carrier: Carrier) -> None:
         self.request = request
@@ -124,6 +154,7 @@ class Exchange:
         self.carrier = carrier
         self.state = State.OPEN
         self.owner: Owner | None = None
+        self.witness: Witness | None = None
 
     @property
     def live(self) -> bool:
@@ -170,6 +201,8 @@ class Exchange:
         if self.live:
             message = jsonrpc.encode_result(self.request.id, result)
             self.state = State.REPLIED
+            if self.witness is not None:
+                self._ended(ending_of(result))
             self.carrier.reply(message, 200)
 
     def fail(self, error: ProtocolError) -> None:
@@ -178,6 +211,8 @@ class Exchange:
             legacy = not self.revision.modern
             message = jsonrpc.encode_error(self.request.id, error, legacy=legacy)
             self.state = State.REPLIED
+            if self.witness is not None:
+                self._ended(Ending.ERROR, error)
             self.carrier.reply(message, error.legacy_status if legacy else error.status, error.headers)
 
     def withdraw(self) -> None:
@@ -188,6 +223,7 @@ class Exchange:
         """
         if self.live:
             self.state = State.WITHDRAWN
+            self._ended(Ending.WITHDRAWN)
             self.carrier.end()
             if self.owner is not None:
                 self.owner.withdrawn()
@@ -196,6 +232,7 @@ class Exchange:
         """The carrier can no longer reach the client."""
         if self.live:
             self.state = State.LOST
+            self._ended(Ending.LOST)
             if self.owner is not None:
                 self.owner.lost()
 
@@ -203,6 +240,7 @@ class Exchange:
         """The carrier passed the bound on what waits for a slow reader."""
         if self.live:
             self.state = State.LOST
+            self._ended(Ending.OVERRUN)
             if self.owner is not None:
                 self.owner.overrun()
 
@@ -215,3 +253,18 @@ class Exchange:
         """The carrier's reader caught up."""
         if self.live and self.owner is not None:
             self.owner.resumed()
+
+    def _ended(self, ending: Ending, error: ProtocolError | None = None) -> None:
+        witness, self.witness = self.witness, None
+        if witness is not None:
+            witness.ended(ending, error)
+
+
+def ending_of(result: object) -> Ending:
+    """How an exchange ends with this result."""
+    if not isinstance(result, Mapping):
+        return Ending.OK
+    if result.get("isError"):
+        return Ending.FAILED
+    kind = result.get("resultType")
+    return Ending.TASK if kind == "task" else Ending.ASKED if kind == "input_required" else Ending.OK

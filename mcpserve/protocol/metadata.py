@@ -13,6 +13,7 @@ import attrs
 
 from mcpserve.errors import InvalidParams, MalformedMetadata, UnsupportedVersion
 from mcpserve.protocol.revisions import MODERN, Revision
+from mcpserve.protocol.trace import Trace, read_trace
 from mcpserve.protocol.types import LOG_LEVELS, LogLevel, ProgressToken
 
 PREFIX = "io.modelcontextprotocol/"
@@ -45,6 +46,8 @@ class RequestMetadata:
         client_info: The client's name and version as it says itself; None if it does not say.
         capabilities: The capabilities that the client declared.
         mirrored: The `Mcp-*` request headers by lower-case name; None where the transport has no headers.
+        traced: What its headers say of a trace, where the transport has headers.
+        span: The place in a trace that what happens here has, if it was given one.
     """
 
     revision: Revision
@@ -55,6 +58,13 @@ class RequestMetadata:
     client_info: Mapping[str, Any] | None = None
     capabilities: Mapping[str, Any] = _NOTHING
     mirrored: Mapping[str, str] | None = None
+    traced: Mapping[str, str] = _NOTHING
+    span: Trace | None = None
+
+    @property
+    def trace(self) -> Trace | None:
+        """The trace that the request belongs to, if any."""
+        return self.span if self.span is not None else read_trace(self.meta, self.traced)
 
     def wants_log(self, level: LogLevel) -> bool:
         """Tell whether log messages of this level are to be sent.
@@ -108,7 +118,10 @@ def modern_revision(version: str) -> Revision:
 
 
 def modern_metadata(
-    revision: Revision, params: Mapping[str, Any], mirrored: Mapping[str, str] | None
+    revision: Revision,
+    params: Mapping[str, Any],
+    mirrored: Mapping[str, str] | None,
+    traced: Mapping[str, str] = _NOTHING,
 ) -> RequestMetadata:
     """Read the metadata of a modern request whose version was found to be served.
 
@@ -134,6 +147,7 @@ def modern_metadata(
         client_info=info,
         capabilities=capabilities,
         mirrored=mirrored,
+        traced=traced,
     )
 
 

@@ -16,6 +16,7 @@ from mcpserve.policy.rates import ToolRates
 from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.server.asking import brought
+from mcpserve.server.observing import Observer
 from mcpserve.server.running import Answers, Running, Served, TaskOffer, fail
 
 
@@ -39,10 +40,18 @@ class Calls:
         runtime: What they run on.
         limits: How many may run.
         rates: How often tools may be called, if that is bounded.
+        observer: Who watches, if anybody does.
     """
 
-    def __init__(self, runtime: Runtime, limits: CallLimits = CallLimits(), rates: ToolRates | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        limits: CallLimits = CallLimits(),
+        rates: ToolRates | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self.runtime = runtime
+        self.observer = observer
         self.rates = rates
         self.places = Places("calls", "max_calls", limits.calls, limits.of_caller)
         self.running: dict[Running, str] = {}
@@ -113,7 +122,7 @@ class Runner:
         except ProtocolError:
             raise
         except BaseException as error:  # sys.exit() in a function is the function's failure, not the server's end
-            fail(served, error, exchange, self._answers)
+            fail(served, error, exchange, self._answers, self._calls.observer)
 
     def _adopt(self, served: Served, awaitable: Any, exchange: Exchange, caller: Caller) -> None:
         try:
@@ -141,7 +150,7 @@ class Runner:
         party = caller.party
         self._calls.places.take(party)
         self._counts[served.name] = count + 1
-        running = Running(served, exchange, self._answers, self._ended)
+        running = Running(served, exchange, self._answers, self._ended, self._calls.observer)
         self._calls.running[running] = party
         return running
 
@@ -150,6 +159,8 @@ class Runner:
         if party is not None:
             self._calls.places.give_back(party)
         name = running.served.name
+        if running.cause is not None and self._calls.observer is not None:
+            self._calls.observer.cancelled(self._answers.noun, name, running.cause)
         left = self._counts.get(name, 1) - 1
         if left:
             self._counts[name] = left

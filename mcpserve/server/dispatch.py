@@ -20,6 +20,7 @@ from mcpserve.protocol.exchange import Exchange
 from mcpserve.protocol.headers import check_name
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.revisions import Revision
+from mcpserve.server.observing import Observer
 
 _log = Logger()
 
@@ -65,9 +66,17 @@ class Dispatcher:
         features: What it offers. What is declared of them is served, and nothing else is declared.
         envelope: What the revision adds to a result.
         instructions: Guidance for models on how to use this server, if any.
+        observer: Who watches, if anybody does.
     """
 
-    def __init__(self, features: Sequence[Feature], envelope: wire.Envelope, instructions: str | None = None) -> None:
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        envelope: wire.Envelope,
+        instructions: str | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.observer = observer
         self.envelope = envelope
         self.instructions = instructions
         self._features = features
@@ -77,6 +86,8 @@ class Dispatcher:
 
     def dispatch(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> None:
         """Answer a request, now or later, through its exchange. Never raises for what the request holds."""
+        if self.observer is not None:
+            metadata = self.observed(exchange, metadata, caller)
         try:
             method = self._method(exchange)
             if method.named is not None:
@@ -86,6 +97,14 @@ class Dispatcher:
             exchange.fail(error)
         except Exception:
             exchange.fail(self._unexpected(exchange))
+
+    def observed(self, exchange: Exchange, metadata: RequestMetadata, caller: Caller) -> RequestMetadata:
+        """Have somebody watch an exchange, if somebody watches, and return what is known of its request then."""
+        if self.observer is not None:
+            witness = exchange.witness = self.observer.began(exchange.request, metadata, caller)
+            if witness.trace is not None:
+                return attrs.evolve(metadata, span=witness.trace)
+        return metadata
 
     def capabilities(self, revision: Revision) -> dict[str, Any]:
         """`ServerCapabilities`. Every call can log, so logging is declared in any case."""

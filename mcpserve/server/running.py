@@ -43,6 +43,7 @@ from mcpserve.protocol.exchange import Carrier, Exchange
 from mcpserve.protocol.metadata import RequestMetadata
 from mcpserve.protocol.wire import Envelope
 from mcpserve.server.asking import Asking, brought
+from mcpserve.server.observing import Observer
 
 _log = Logger()
 
@@ -131,6 +132,7 @@ class Running:
         exchange: Where the reply goes.
         answers: What the reply looks like.
         on_end: Called once, when nothing of the call is left.
+        observer: Who watches, if anybody does.
     """
 
     __slots__ = (
@@ -138,6 +140,7 @@ class Running:
         "_asking",
         "_coroutine",
         "_deadline",
+        "_observer",
         "_offer",
         "_on_end",
         "_work",
@@ -149,7 +152,12 @@ class Running:
     )
 
     def __init__(
-        self, served: Served, exchange: Exchange, answers: Answers, on_end: Callable[[Running], object]
+        self,
+        served: Served,
+        exchange: Exchange,
+        answers: Answers,
+        on_end: Callable[[Running], object],
+        observer: Observer | None = None,
     ) -> None:
         self.served = served
         self.exchange = exchange
@@ -159,6 +167,7 @@ class Running:
         self._answers = answers
         self._asking: Asking | None = None
         self._on_end = on_end
+        self._observer = observer
         self._offer: TaskOffer | None = None
         self._work: Deferred[Any] | None = None
         self._coroutine: Any = None
@@ -229,7 +238,7 @@ class Running:
             return
         found = error if self._asking is None else self._asking.instead_of(error)
         if found is not None:
-            fail(self.served, found, self.exchange, self._answers)
+            fail(self.served, found, self.exchange, self._answers, self._observer)
             self._end()
 
     def ask(self, questions: Mapping[str, Question]) -> Deferred[dict[str, Any]]:
@@ -363,7 +372,7 @@ class Running:
         if not self.ended:
             self.fail(failure.value)
         elif not failure.check(CancelledError):
-            _logged(self.served, failure.value, self._answers)
+            _logged(self.served, failure.value, self._answers, self._observer)
 
     def _end(self) -> None:
         """Leave nothing behind. The place is given back first, as the rest runs code of the author."""
@@ -395,26 +404,30 @@ class Running:
             awaiting.cancel(work)
 
 
-def fail(served: Served, error: BaseException, exchange: Exchange, answers: Answers) -> None:
+def fail(
+    served: Served, error: BaseException, exchange: Exchange, answers: Answers, observer: Observer | None = None
+) -> None:
     """Answer a call that raised. Whatever it raised, the call has an answer."""
     try:
         if isinstance(error, ProtocolError):
             exchange.fail(error)
         else:
-            answers.refuse(_readable(served, error, answers), exchange)
+            answers.refuse(_readable(served, error, answers, observer), exchange)
     except Exception as unspeakable:  # as text that is not Unicode
-        answers.refuse(_readable(served, unspeakable, answers), exchange)
+        answers.refuse(_readable(served, unspeakable, answers, observer), exchange)
 
 
-def _readable(served: Served, error: BaseException, answers: Answers) -> ToolError:
+def _readable(served: Served, error: BaseException, answers: Answers, observer: Observer | None) -> ToolError:
     """What the client may read: a ToolError's own text is for it, anything else only for the log."""
     if isinstance(error, ToolError):
         return error
-    log_id = _logged(served, error, answers)
+    log_id = _logged(served, error, answers, observer)
     return ToolError(f"The {answers.noun} failed; the server's log has the reason under id {log_id}")
 
 
-def _logged(served: Served, error: BaseException, answers: Answers) -> str:
+def _logged(served: Served, error: BaseException, answers: Answers, observer: Observer | None) -> str:
+    if observer is not None:
+        observer.faulted(answers.noun, served.name)
     log_id = secrets.token_hex(4)
     _log.error(
         "The {noun} {name} failed (log id {log_id}): {kind}: {text} at {where}",

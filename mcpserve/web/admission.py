@@ -141,12 +141,13 @@ class Admission:
         try:
             caller = self.admit(request)
             if not isinstance(caller, Deferred):
+                request.caller = caller
                 work(request, caller)
                 return
         except ProtocolError as error:
             refuse(request, error)
             return
-        caller.addCallback(lambda found: None if request.lost else work(request, found))
+        caller.addCallback(lambda found: None if request.lost else _go_on(request, found, work))
         caller.addErrback(_refused, request, refuse)
         caller.addErrback(lambda failure: request.processingFailed(failure))
 
@@ -156,3 +157,8 @@ def _refused(failure: Failure, request: McpRequest, refuse: Refuse) -> None:
     error = failure.value
     assert isinstance(error, ProtocolError)
     refuse(request, error)
+
+
+def _go_on(request: McpRequest, caller: Caller, work: Work) -> object:
+    request.caller = caller
+    return work(request, caller)

@@ -48,6 +48,7 @@ from twisted.web import http
 from zope.interface import implementer
 
 from mcpserve.errors import Refusal
+from mcpserve.server.observing import Responded
 from mcpserve.web.request import HeaderList, McpRequest, encode_headers
 
 if TYPE_CHECKING:
@@ -382,6 +383,10 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
             request.channel = None
         self.requests = []
         self._transferDecoder = None
+        if self.site.observer is not None:
+            # what the request line says is not read: it may be what was wrong
+            address = getattr(self.peer, "host", None)
+            self.site.observer.responded(Responded(method="", path="", status=status, seconds=0.0, address=address))
         self._linger()
 
     def _dress(self) -> HeaderList:

@@ -161,13 +161,14 @@ class Endpoint:
         version = metadata.claimed_revision(message.params)
         check_version(facts.protocol_version, version)
         revision = metadata.modern_revision(version)
-        known = metadata.modern_metadata(revision, message.params, facts.mirrored)
+        known = metadata.modern_metadata(revision, message.params, facts.mirrored, facts.traced)
         check_method(facts.mirrored, message.method)
         if not facts.accept.sse and self.dispatcher.streams(message.method):
             raise Refusal(406, f"The Accept header must take text/event-stream: {message.method} answers with a stream")
         writer = ResponseWriter(request, facts.accept, self.turns)
         exchange = Exchange(message, revision, writer)
         writer.listener = exchange
+        request.exchanged = True
         self.dispatcher.dispatch(exchange, known, caller)
         writer.until_replied()
 

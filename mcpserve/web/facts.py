@@ -6,10 +6,12 @@ Spec: 2026-07-28, Streamable HTTP, Sending Messages and Request Metadata; 2025-1
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
 
 from mcpserve.errors import HeaderMismatch, Refusal
+from mcpserve.protocol.trace import KEYS
 from mcpserve.web.request import McpRequest
 
 # Headers that decide what a request means: two of them would mean two things.
@@ -26,6 +28,7 @@ class Accept:
 
 BOTH = Accept(json=True, sse=True)
 _REMEMBERED = 256
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _accepts: dict[bytes | None, Accept] = {None: BOTH}
 
 
@@ -40,6 +43,7 @@ class Facts:
         last_event_id: `Last-Event-ID`.
         mirrored: All `Mcp-*` headers by lower-case name.
         doubled: A header that may stand once, but stands more than once.
+        traced: `traceparent`, `tracestate` and `baggage`, if there is the first.
     """
 
     accept: Accept
@@ -48,6 +52,7 @@ class Facts:
     last_event_id: str | None
     mirrored: Mapping[str, str]
     doubled: str | None = None
+    traced: Mapping[str, str] = _NOTHING
 
 
 def read_facts(request: McpRequest) -> Facts:
@@ -64,6 +69,7 @@ def read_facts(request: McpRequest) -> Facts:
         last_event_id=None if last_event_id is None else last_event_id.decode("latin-1"),
         mirrored=mirrored,
         doubled=_doubled(request) if request.repeated else None,
+        traced=_traced(request) if b"traceparent" in fields else _NOTHING,
     )
 
 
@@ -157,3 +163,8 @@ def _doubled(request: McpRequest) -> str | None:
         if name in _SINGLE or name.startswith(b"mcp-param-"):
             return name.decode("latin-1")
     return None
+
+
+def _traced(request: McpRequest) -> Mapping[str, str]:
+    said = ((key, joined(request, key.encode("ascii"))) for key in KEYS)
+    return {key: value.decode("latin-1") for key, value in said if value is not None}

@@ -30,7 +30,10 @@ from twisted.web.error import UnsupportedMethod
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
+from mcpserve.server.observing import Responded
+
 if TYPE_CHECKING:
+    from mcpserve.policy.callers import Caller
     from mcpserve.policy.proxies import Seen
     from mcpserve.web.channel import McpChannel
     from mcpserve.web.site import McpSite
@@ -118,6 +121,12 @@ class McpRequest(_Request):  # type: ignore[misc]
     channel: McpChannel | None
     seen: Seen
     """Where it came from; set at the door."""
+    caller: Caller | None = None
+    """Whose it is; set at the door."""
+    exchanged = False
+    """Whether it holds a request of JSON-RPC that somebody answers."""
+    began: float | None = None
+    """When it had arrived, if somebody watches."""
     defaultContentType = b"text/plain; charset=utf-8"
     _log = Logger()
 
@@ -205,6 +214,8 @@ class McpRequest(_Request):  # type: ignore[misc]
         """Start to work on the request, now that all of it is here."""
         self.method, self.uri, self.clientproto = command, path, version
         self.path, _, self.query = path.partition(b"?")
+        if self.site.observer is not None:
+            self.began = self.site.clock.seconds()
         self.process()
 
     def process(self) -> None:
@@ -370,12 +381,31 @@ class McpRequest(_Request):  # type: ignore[misc]
         channel, self.channel = self.channel, None
         self.finished = 1
         self._watcher = None
+        if self.began is not None:
+            self._tell(self.began)
         if channel is not None:
             channel.requestDone(self)
         if "notifications" in self.__dict__:
             waiting, self.notifications = self.notifications, []
             for deferred in waiting:
                 deferred.callback(None)
+
+    def _tell(self, began: float) -> None:
+        observer = self.site.observer
+        if observer is None:
+            return
+        seen: Seen | None = self.__dict__.get("seen")
+        responded = Responded(
+            method=self.method.decode("latin-1"),
+            path=self.path.decode("latin-1"),
+            status=self.code if self.startedWriting else 0,
+            seconds=self.site.clock.seconds() - began,
+            caller=self.caller,
+            address=getattr(self.client, "host", None) if seen is None else seen.address,
+            exchanged=self.exchanged,
+            lost=self.lost,
+        )
+        observer.responded(responded)
 
     # What the channel tells
 
@@ -412,6 +442,8 @@ class McpRequest(_Request):  # type: ignore[misc]
         self.lost = self._disconnected = True
         self._loss = reason
         self.channel = None
+        if self.began is not None and not self.finished:
+            self._tell(self.began)
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             try:

@@ -13,7 +13,7 @@ What this file guarantees:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +25,7 @@ from twisted.web import http, server
 from twisted.web.resource import IResource
 
 from mcpserve.policy.proxies import Proxies
+from mcpserve.server.observing import Observer
 from mcpserve.web.channel import McpChannel, SiteChannel
 from mcpserve.web.crowd import Crowd, CrowdLimits
 from mcpserve.web.request import McpRequest
@@ -83,6 +84,7 @@ class McpSite(_Site):  # type: ignore[misc]
         crowd: How many connections there may be.
         proxies: The proxies that are trusted.
         dress: Gives more headers for every answer to a request of a page, from its Origin.
+        observer: Who watches, if anybody does.
     """
 
     protocol: Callable[[McpSite], McpChannel] = McpChannel
@@ -98,12 +100,14 @@ class McpSite(_Site):  # type: ignore[misc]
         crowd: CrowdLimits = _USUAL_CROWD,
         proxies: Proxies | None = None,
         dress: Callable[[bytes], Sequence[tuple[bytes, bytes]]] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         super().__init__(resource, McpRequest, timeout=None, reactor=clock, parsePOSTFormSubmission=False)
         self.clock = clock
         self.limits = limits
         self.refusal = refusal
         self.dress = dress
+        self.observer = observer
         self.connections: set[SiteChannel] = set()
         self.crowd = Crowd(crowd, proxies or Proxies(), clock.seconds)
         self.arriving = 0
@@ -178,6 +182,13 @@ class McpSite(_Site):  # type: ignore[misc]
         self.draining = True
         for channel in list(self.connections):
             channel.retire()
+
+    def expel(self, parties: Collection[str | None]) -> None:
+        """Drop the connections on which requests of these callers run, by their names: they may not be here any more."""
+        for channel in list(self.connections):
+            for request in list(channel.requests):
+                if request.caller is not None and request.caller.name in parties:
+                    request.abort()
 
     def forget(self, channel: SiteChannel) -> None:
         """A connection is gone."""
