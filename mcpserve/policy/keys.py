@@ -144,6 +144,10 @@ class KeyRing:
         """The ids of all keys."""
         return [key.id for key, _ in self._keys.values()]
 
+    def parties(self) -> set[str]:
+        """The names of all callers that are let in."""
+        return {str(caller.name) for _, caller in self._keys.values()}
+
     def callers(self, name_or_id: str) -> Sequence[tuple[ApiKey, Caller]]:
         """The keys of this name or id, and as whom they let in; expired ones too."""
         return [pair for pair in self._keys.values() if name_or_id in (pair[0].name, pair[0].id)]

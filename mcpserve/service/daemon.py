@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from twisted.application.service import Service
@@ -181,8 +182,15 @@ class Daemon(Service):
         self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
-        self._entrance.reload()
+        self._expel(self._entrance.reload())
         self.offer.reload()
+
+    def _expel(self, parties: Collection[str]) -> None:
+        """End what runs for callers whose keys were all revoked."""
+        for session in list(self.sessions) if parties else ():
+            if session.owner in parties:
+                self.sessions.close(session)
+        self.site.expel(parties)
 
     def _stop_or_hurry(self) -> None:
         if self.running:

@@ -9,7 +9,7 @@ What is not configured is not even imported: the libraries for tokens cost memor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -118,17 +118,24 @@ class Entrance:
             issuer.close()
         return succeed(None) if self._fetcher is None else self._fetcher.close()
 
-    def reload(self) -> None:
-        """Read the file of keys anew. If something is wrong with it, the old ones stay."""
+    def reload(self) -> Collection[str]:
+        """Read the file of keys anew. If something is wrong with it, the old ones stay.
+
+        Returns:
+            The names of callers who have no key any more.
+        """
         if self.doorkeeper is None or self.doorkeeper.keys is None:
-            return
+            return ()
+        before = self.doorkeeper.keys
         try:
             self._note_use()
             self.doorkeeper.keys = ring = self._read_ring()
         except ConfigurationError as error:
             _log.error("Keys not reloaded, the old ones stay: {problem}", problem=str(error))
-        else:
-            _log.info("Keys reloaded: {count}", count=len(ring))
+            return ()
+        gone = before.parties() - ring.parties()
+        _log.info("Keys reloaded: {count}; callers that have none any more: {gone}", count=len(ring), gone=len(gone))
+        return gone
 
     def _tokens(self) -> Tokens:
         # late: treq, PyJWT and cryptography are for those who use them

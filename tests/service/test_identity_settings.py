@@ -199,7 +199,7 @@ def test_a_reload(path: Path, lines: list[LogEvent]) -> None:
     with changing(path) as kept:
         kept.clear()
     new = put(path, "bob")
-    entrance.reload()
+    assert entrance.reload() == {"key:ada"}
     assert ring(entrance).find(new, 0.0).name == "key:bob"
     with pytest.raises(Unproven):
         ring(entrance).find(old, 0.0)
@@ -212,7 +212,7 @@ def test_a_reload_that_fails(path: Path, lines: list[LogEvent], break_it: Any) -
     shown = put(path, "ada")
     entrance = Entrance(MemoryReactorClock(), Settings(keys=str(path)))
     break_it(path)
-    entrance.reload()
+    assert not entrance.reload()
     assert ring(entrance).find(shown, 0.0).name == "key:ada"
     assert [line["log_level"].name for line in lines] == ["error"]
     assert str(path) in lines[0]["problem"]

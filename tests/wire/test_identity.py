@@ -53,6 +53,12 @@ def whoami(call: Call) -> str:
     return f"{call.caller.name} {sorted(call.caller.groups)}"
 
 
+@tool
+async def forever(call: Call) -> None:
+    """Wait."""
+    await call.sleep(1e6)
+
+
 def serve(*keys: ApiKey, tokens: FakeTokens | None = None, ring: bool = True, **more: Any) -> Server:
     """A server that asks."""
     challenges = Challenges(metadata={"/mcp": URL} if tokens is not None else {}, scopes=("read",))
@@ -61,7 +67,7 @@ def serve(*keys: ApiKey, tokens: FakeTokens | None = None, ring: bool = True, **
     def identity(clock: Clock) -> Doorkeeper:
         return Doorkeeper(clock, challenges, kept, tokens)
 
-    return Server(echo, whoami, identity=identity, **more)
+    return Server(echo, whoami, forever, identity=identity, **more)
 
 
 @pytest.fixture
@@ -376,6 +382,28 @@ def test_keys_are_replaced(server: Server) -> None:
     keeper.keys = KeyRing([ADA])
     peer.arrived = b""
     assert server.call("whoami", headers={"X-API-Key": BOBS_KEY}, peer=peer).status == 401
+
+
+def test_who_is_expelled(server: Server) -> None:
+    """What runs for this caller ends, in all forms; nothing of anybody else."""
+    ada, bob = {"X-API-Key": ADAS_KEY}, {"X-API-Key": BOBS_KEY}
+    accept = {"Accept": "text/event-stream"}
+
+    def streams(headers: Headers) -> list[Peer]:
+        return [
+            server.listen({"toolsListChanged": True}, headers=headers),
+            server.call("forever", headers=headers),
+            server.http("GET", {**headers, **accept}, path="/sse"),
+        ]
+
+    hers, his = streams(ada), streams(bob)
+    idle = server.connect()
+    server.site.expel({"key:ada"})
+    assert [peer.ended for peer in hers] == [["aborted"]] * 3
+    assert [peer.ended for peer in [*his, idle]] == [[]] * 4
+    assert len(server.calls.running) == 1
+    server.site.expel({"key:bob"})
+    assert server.leftovers() == []
 
 
 def test_nobody_is_asked_by_default() -> None:
