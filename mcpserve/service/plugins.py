@@ -11,6 +11,7 @@ import attrs
 from mcpserve.errors import ConfigurationError, PluginError
 from mcpserve.features.catalog import Catalogs, check_choice, select
 from mcpserve.features.discovery import Found, catalogs_of, discover
+from mcpserve.policy.rates import read_tool_rates
 from mcpserve.service.permissions import check_rules
 from mcpserve.service.settings import Settings
 
@@ -52,12 +53,21 @@ def _chosen(found: Found, settings: Settings) -> Found:
     only, without = settings.only, settings.without
     check_choice([*found.tools, *found.prompts, *found.resources], only, without)
     check_rules(settings.access, found)
+    _check_rated(settings, found)
     return attrs.evolve(
         found,
         tools=select(found.tools, only, without),
         prompts=select(found.prompts, only, without),
         resources=select(found.resources, only, without),
     )
+
+
+def _check_rated(settings: Settings, found: Found) -> None:
+    """A rate of a tool that does not exist would bound nothing, and nobody would notice."""
+    unknown = sorted(set(read_tool_rates(settings.tool_rates)) - {tool.name for tool in found.tools})
+    if unknown:
+        known = ", ".join(sorted(tool.name for tool in found.tools))
+        raise ConfigurationError(f"tool_rates: there is no tool {', '.join(map(repr, unknown))}; there are: {known}")
 
 
 def _missing_pages(catalogs: Catalogs) -> Iterator[str]:

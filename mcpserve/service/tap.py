@@ -8,6 +8,7 @@ from twisted.application.service import Service
 from twisted.internet import reactor
 
 from mcpserve.errors import ConfigurationError, PluginError
+from mcpserve.service.bounds import origins, proxies
 from mcpserve.service.daemon import Daemon
 from mcpserve.service.identity import check_identity
 from mcpserve.service.listening import parse
@@ -28,7 +29,9 @@ class Options(SettingOptions):
 
     def report(self) -> int:
         """Say what would be served, and where; nothing is listened on."""
-        return report(self.settings, sys.stdout, lambda described: parse(reactor, described), [check_identity])
+        return report(
+            self.settings, sys.stdout, lambda described: parse(reactor, described), [check_identity, proxies, origins]
+        )
 
 
 def makeService(options: Options) -> Service:
