@@ -123,8 +123,6 @@ class McpRequest(_Request):  # type: ignore[misc]
     """Where it came from; set at the door."""
     caller: Caller | None = None
     """Whose it is; set at the door."""
-    caller: Caller | None = None
-    """Whose it is; set at the door."""
     exchanged = False
     """Whether it holds a request of JSON-RPC that somebody answers."""
     began: float | None = None

@@ -190,13 +190,6 @@ class McpSite(_Site):  # type: ignore[misc]
                 if request.caller is not None and request.caller.name in parties:
                     request.abort()
 
-    def expel(self, parties: Collection[str | None]) -> None:
-        """Drop the connections on which requests of these callers run, by their names: they may not be here any more."""
-        for channel in list(self.connections):
-            for request in list(channel.requests):
-                if request.caller is not None and request.caller.name in parties:
-                    request.abort()
-
     def forget(self, channel: SiteChannel) -> None:
         """A connection is gone."""
         self.connections.discard(channel)

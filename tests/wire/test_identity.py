@@ -399,10 +399,12 @@ def test_who_is_expelled(server: Server) -> None:
     hers, his = streams(ada), streams(bob)
     idle = server.connect()
     server.site.expel({"key:ada"})
+    server.turn()
     assert [peer.ended for peer in hers] == [["aborted"]] * 3
     assert [peer.ended for peer in [*his, idle]] == [[]] * 4
     assert len(server.calls.running) == 1
     server.site.expel({"key:bob"})
+    server.turn()
     assert server.leftovers() == []
 
 
