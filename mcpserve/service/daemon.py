@@ -179,9 +179,10 @@ class Daemon(Service):
             signal.signal(signal.SIGHUP, self._on_hangup)
 
     def _on_hangup(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self._reload)
+        self._reactor.callFromThread(self.reload)
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
+        """Read keys and plugins anew, as at SIGHUP; what is wrong with either leaves the old ones in place."""
         self._expel(self._entrance.reload())
         self.offer.reload()
 

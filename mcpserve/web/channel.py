@@ -120,9 +120,15 @@ def _has_plans(transport: tcp.Server) -> bool:
 
 
 class SiteChannel(Protocol):
-    """What a site asks of the connections that it keeps."""
+    """What a site asks of the connections that it keeps.
+
+    Attributes:
+        deadline: When it is overdue.
+        requests: What runs on it.
+    """
 
     deadline: float
+    requests: list[McpRequest]
 
     def overdue(self) -> None:
         """The deadline has passed."""

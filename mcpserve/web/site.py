@@ -184,7 +184,11 @@ class McpSite(_Site):  # type: ignore[misc]
             channel.retire()
 
     def expel(self, parties: Collection[str | None]) -> None:
-        """Drop the connections on which requests of these callers run, by their names: they may not be here any more."""
+        """Drop the connections on which requests of these callers run.
+
+        Args:
+            parties: Their names.
+        """
         for channel in list(self.connections):
             for request in list(channel.requests):
                 if request.caller is not None and request.caller.name in parties:

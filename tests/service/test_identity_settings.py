@@ -14,10 +14,14 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, globalLogPublisher
 
 from mcpserve.errors import ConfigurationError, Unproven
+from mcpserve.policy.callers import Caller
 from mcpserve.policy.keys import KeyRing, make_key
 from mcpserve.policy.origins import Origins
+from mcpserve.protocol.revisions import LEGACY
+from mcpserve.service.daemon import Daemon
 from mcpserve.service.identity import Entrance, check_identity
 from mcpserve.service.keyfile import changing, read_used
+from mcpserve.service.plugins import load
 from mcpserve.service.settings import HTTP_ONLY, Settings
 from mcpserve.service.tap import Options
 from mcpserve.web.admission import Admission
@@ -206,6 +210,21 @@ def test_a_reload(path: Path, lines: list[LogEvent]) -> None:
     assert [line["count"] for line in lines] == [1]
 
 
+def test_sessions_of_who_has_no_key_any_more(path: Path) -> None:
+    """They end with the reload; who has another key of the same name keeps them, and so does everybody else."""
+    for name in ("ada", "ada", "bob", "eve"):
+        put(path, name)
+    settings = Settings(keys=str(path), shipped=False)
+    daemon = Daemon(MemoryReactorClock(), settings, load(settings))
+    for name in ("key:ada", "key:bob", "key:eve"):
+        daemon.sessions.open(LEGACY["2025-11-25"], {"name": "x", "version": "1"}, {}, Caller(name=name))
+    with changing(path) as kept:
+        kept[:] = kept[1:3]
+    daemon.reload()
+    assert sorted(str(session.owner) for session in daemon.sessions) == ["key:ada", "key:bob"]
+    daemon.sessions.close_all()
+
+
 @pytest.mark.parametrize("break_it", [Path.unlink, lambda path: path.write_text("{"), lambda path: path.chmod(0o666)])
 def test_a_reload_that_fails(path: Path, lines: list[LogEvent], break_it: Any) -> None:
     """The old keys stay, and the log says why."""
@@ -253,6 +272,8 @@ def test_a_directory_that_can_not_be_written(path: Path, lines: list[LogEvent]) 
 PROBE = """
 import sys
 from twisted.internet.testing import MemoryReactorClock
+from mcpserve.protocol.revisions import LEGACY
+from mcpserve.service.daemon import Daemon
 from mcpserve.service.identity import Entrance
 from mcpserve.service.settings import Settings
 Entrance(MemoryReactorClock(), Settings({settings}))
