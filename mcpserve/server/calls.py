@@ -78,6 +78,15 @@ class Runner:
         self._rates = rates
         self._counts: dict[str, int] = {}
 
+    def expect(self, served: Served, caller: Caller) -> None:
+        """See that there will be a place, before anything is done for the call.
+
+        Raises:
+            Busy: There is none.
+        """
+        if not served.plain:
+            self._calls.places.check(caller.party)
+
     def run(
         self,
         served: Served,

@@ -89,6 +89,7 @@ class Tools:
             raise InvalidParams("arguments must be an object")
         if tool.mirrored and metadata.mirrored is not None:
             check_mirrored(tool.mirrored, arguments, metadata.mirrored)
+        self._runner.expect(tool, caller)
         problems = tool.validator.problems(arguments)
         if problems:
             # Tools, Error Handling: input validation errors are tool execution errors, which a model can mend.

@@ -168,3 +168,11 @@ def test_no_proxy_protocol() -> None:
     served = server()
     peer = proxied(served, b"POST /mcp HTTP/1.1\r\nHost: mcp.example.org\r\n\r\n")
     assert (peer.arrived, bool(peer.ended)) == (b"", True)
+
+
+def test_a_prefix() -> None:
+    """A client of HTTP with SSE is told the path as it is outside of the proxy that takes a part of it away."""
+    served = server(http_sse=True)
+    served.http_sse.prefix = "/tools"
+    stream = served.http("GET", path="/sse")
+    assert str(stream.events[0].data).startswith("/tools/messages?sessionId=")

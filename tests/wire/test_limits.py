@@ -205,6 +205,18 @@ def test_calls_in_total_and_of_one() -> None:
     assert (server.calls.places.taken, len(server.calls.places)) == (0, 0)
 
 
+def test_what_is_refused_for_lack_of_room_costs_no_token() -> None:
+    """And its arguments are not looked at."""
+    limits = Limits(calls=CallLimits(calls=1), tool_rates=ToolRates(read_tool_rates(["wait=2/minute"])))
+    server = Server(wait, limits=limits)
+    first = call(server, "wait")
+    for _ in range(3):
+        assert_busy(server.call("wait", {"nonsense": 1}), 503, 2, "max_calls")
+    first.drop()
+    assert not call(server, "wait").answered
+    assert server.calls.places.taken == 1
+
+
 def test_listen_streams() -> None:
     """Of one, and in total."""
     server = Server(echo, limits=Limits(subscriptions=SubscriptionLimits(streams=2, of_caller=1)))
