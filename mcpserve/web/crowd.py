@@ -1,7 +1,7 @@
 """How many connections at once: in total, and of one address.
 
     too many of one address     429 when it asks for something
-    too many in total           the oldest that has not asked for anything in a second makes room; else 503
+    too many in total           the oldest that has not asked for anything yet makes room; else 503
     too many that are refused   dropped without a word
 
 A proxy that is trusted brings the connections of many, and is not counted as an address.
@@ -17,8 +17,9 @@ import attrs
 from mcpserve.errors import Busy
 from mcpserve.policy.proxies import Proxies, group
 
-PATIENCE = 1.0
-"""Seconds that a new connection has for its first request before it may have to make room."""
+PATIENCE = 0.25
+"""Seconds that a new connection has for its first request before it may have to make room. Not more: a flood that fills
+the house in less time keeps everybody out."""
 
 REFUSED = 1000
 """Connections that are turned away with an answer at the same time."""
