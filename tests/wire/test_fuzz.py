@@ -64,28 +64,15 @@ scalars = (
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
 )
+# fmt: off
 members = st.sampled_from(
     [
-        "name",
-        "uri",
-        "arguments",
-        "_meta",
-        "cursor",
-        "level",
-        "ref",
-        "argument",
-        "notifications",
-        "taskId",
-        "requestId",
-        "inputResponses",
-        "requestState",
-        "protocolVersion",
-        "capabilities",
-        "clientInfo",
-        "context",
-        "progressToken",
+        "name", "uri", "arguments", "_meta", "cursor", "level",
+        "ref", "argument", "notifications", "taskId", "requestId", "inputResponses",
+        "requestState", "protocolVersion", "capabilities", "clientInfo", "context", "progressToken",
     ]
 )
+# fmt: on
 metas = st.fixed_dictionaries(
     {},
     optional={
