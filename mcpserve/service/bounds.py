@@ -8,6 +8,7 @@ somebody sets them.
 from __future__ import annotations
 
 import resource
+import sys
 from urllib.parse import urlsplit
 
 from twisted.logger import Logger
@@ -127,19 +128,25 @@ def http_limits(settings: Settings) -> HttpLimits:
 
 def crowd_limits(settings: Settings) -> CrowdLimits:
     """How many connections there may be: no more than the system lets us open."""
-    total = settings.max_connections
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if files != resource.RLIM_INFINITY and files - OWN_FILES < total:
-        total = max(1, files - OWN_FILES)
+    of_address = share(settings, settings.max_connections, settings.max_connections_of_address)
+    return CrowdLimits(total=min(settings.max_connections, _most_connections()), of_address=of_address)
+
+
+def say_if_few_files(settings: Settings) -> None:
+    """Log it if the system does not let us open as many connections as the operator wants."""
+    most = _most_connections()
+    if most < settings.max_connections:
         _log.info(
-            "At most {total} connections, as {files} files may be open (ulimit -n, LimitNOFILE=); max_connections is "
-            "{wanted}",
-            total=total,
-            files=files,
+            "At most {most} connections, as the system allows no more open files (ulimit -n, LimitNOFILE=); "
+            "max_connections is {wanted}",
+            most=most,
             wanted=settings.max_connections,
         )
-    of_address = share(settings, settings.max_connections, settings.max_connections_of_address)
-    return CrowdLimits(total=total, of_address=of_address)
+
+
+def _most_connections() -> int:
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if files == resource.RLIM_INFINITY else max(1, files - OWN_FILES)
 
 
 def prefix(settings: Settings) -> str:

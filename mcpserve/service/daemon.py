@@ -168,6 +168,7 @@ class Daemon(Service):
 
     def _started(self) -> None:
         self._take_signals()
+        bounds.say_if_few_files(self._settings)
         # Twisted has made sys.stdout a log by now; this is for the person who started the server
         asks = self._entrance.doorkeeper is not None
         text = greeting(self._settings.listen, self._ports, self.offer.features.catalogs, asks=asks)
