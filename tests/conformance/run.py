@@ -1,24 +1,28 @@
-"""Runs the official conformance suite against the served fixture: `python -m tests.conformance.run`.
+"""Runs the official conformance suite: `python -m tests.conformance.run`, both legs, both requirement sets.
 
-It runs both requirement sets, prints every scenario with its checks, and compares the failures with
-`expected_failures.txt` beside this file. `--url` runs against a server that is already there.
+The server's leg goes against the served fixture, and its failures are compared with `expected_failures.txt`; `--url`
+runs it against a server that is already there. The client's leg starts `python -m tests.conformance.client`, and its
+checks are compared with `client_expected.toml`. All scenarios are printed, with what is remarkable of their checks.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import shlex
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.conformance.client_verdict import judge_client, read_expectations
 from tests.conformance.serve import command
-from tests.conformance.verdict import Floor, Scenario, Verdict, judge, read_expected, read_scenarios
-from tests.interop.peers import node_binary, node_modules
-from tests.interop.served import Served, free_port, running
+from tests.conformance.suite import run_suite
+from tests.conformance.verdict import Floor, Scenario, judge, read_expected
+from tests.interop.served import ROOT, Served, free_port, running
 
 EXPECTED = Path(__file__).with_name("expected_failures.txt")
+CLIENT_EXPECTED = Path(__file__).with_name("client_expected.toml")
 
 FLOORS = {
     "2025-11-25": Floor(scenarios=33, successes=83),
@@ -26,32 +30,78 @@ FLOORS = {
 }
 """Raise the successes when a feature arrives: they keep a run from passing because nothing happened."""
 
-RUN_SECONDS = 300.0
+CLIENT = f"cd {shlex.quote(str(ROOT))} && exec {shlex.quote(sys.executable)} -m tests.conformance.client"
+"""The suite runs it through a shell, with the URL behind it."""
+
+CLIENT_MILLISECONDS = 60_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suite.
 
     Returns:
-        0 if every failure was expected and every expected failure happened, 1 otherwise.
+        0 if all ended as expected, 1 otherwise.
     """
-    parser = argparse.ArgumentParser(description="Run the official conformance suite against the fixture.")
-    parser.add_argument("--url", help="a running server, instead of one that this starts")
+    parser = argparse.ArgumentParser(description="Run the official conformance suite against the fixtures.")
+    parser.add_argument("--leg", choices=sorted(LEGS), action="append", help="only this leg")
+    parser.add_argument("--url", help="for the server's leg, a running server, instead of one that this starts")
     parser.add_argument("--revision", choices=sorted(FLOORS), action="append", help="only this requirement set")
     options = parser.parse_args(arguments)
     revisions = options.revision or sorted(FLOORS)
-    with tempfile.TemporaryDirectory(prefix="mcpserve-conformance-") as scratch, _target(options.url, scratch) as url:
-        runs = {revision: run_suite(url, revision, Path(scratch)) for revision in revisions}
-    return _report(runs)
+    wrong: list[str] = []
+    passed = 0
+    for leg in options.leg or sorted(LEGS, reverse=True):
+        with tempfile.TemporaryDirectory(prefix="mcpserve-conformance-") as scratch:
+            runs, sentences = LEGS[leg](options.url, revisions, Path(scratch))
+        passed += sum(not one.failed for scenarios in runs.values() for one in scenarios)
+        wrong += sentences
+    print(f"\n{passed} passed, {len(wrong)} failed")
+    return 1 if wrong else 0
+
+
+Runs = Mapping[str, Sequence[Scenario]]
+
+
+def _server_leg(url: str | None, revisions: Sequence[str], scratch: Path) -> tuple[Runs, list[str]]:
+    with _target(url, scratch) as target:
+        runs = {revision: run_suite(["server", "--url", target], revision, scratch) for revision in revisions}
+    expected = read_expected(EXPECTED.read_text())
+    wrong: list[str] = []
+    for revision, scenarios in runs.items():
+        verdict = judge(revision, scenarios, expected, FLOORS[revision])
+        _print("server", revision, scenarios, verdict.lines())
+        wrong += verdict.lines()
+    return runs, wrong
+
+
+def _client_leg(url: str | None, revisions: Sequence[str], scratch: Path) -> tuple[Runs, list[str]]:
+    expectations = read_expectations(CLIENT_EXPECTED.read_text())
+    leg = ["client", "--command", CLIENT, "--timeout", str(CLIENT_MILLISECONDS)]
+    runs, wrong = {}, []
+    for revision in revisions:
+        scenarios = run_suite(leg, revision, scratch)
+        later = expectations[revision].later
+        sentences = judge_client(revision, scenarios, expectations[revision])
+        runs[revision] = [one for one in scenarios if one.name not in later]
+        _print("client", revision, runs[revision], sentences)
+        print(f"not yet done, and so failing: {', '.join(later)}")
+        wrong += sentences
+    return runs, wrong
+
+
+LEGS: Mapping[str, Callable[[str | None, Sequence[str], Path], tuple[Runs, list[str]]]] = {
+    "server": _server_leg,
+    "client": _client_leg,
+}
 
 
 @contextmanager
-def _target(url: str | None, scratch: str) -> Iterator[str]:
+def _target(url: str | None, scratch: Path) -> Iterator[str]:
     if url is not None:
         yield url
         return
     port = free_port()
-    with running(command(port), f"http://127.0.0.1:{port}/mcp", Path(scratch, "server.log")) as server:
+    with running(command(port), f"http://127.0.0.1:{port}/mcp", scratch / "server.log") as server:
         yield server.url
         _still_there(server)
 
@@ -61,51 +111,16 @@ def _still_there(server: Served) -> None:
         raise AssertionError(f"the server died during the run:\n{server.log.read_text()[-4000:]}")
 
 
-def run_suite(url: str, revision: str, scratch: Path) -> list[Scenario]:
-    """Run one requirement set against a server and read its checks; the exit status says less than they do."""
-    modules = node_modules()
-    results = scratch / revision
-    script = modules / ".bin" / "conformance"
-    argv = [str(node_binary(modules)), str(script), "server", "--url", url, "--requirements", revision]
-    with (scratch / f"{revision}.log").open("wb") as output:
-        subprocess.run(
-            [*argv, "-o", str(results)],
-            cwd=scratch,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=RUN_SECONDS,
-            check=False,
-        )
-    scenarios = read_scenarios(results)
-    if not scenarios:
-        raise AssertionError(f"the suite ran no scenario:\n{(scratch / f'{revision}.log').read_text()[-4000:]}")
-    return scenarios
-
-
-def _report(runs: dict[str, list[Scenario]]) -> int:
-    expected = read_expected(EXPECTED.read_text())
-    verdicts = [_report_one(revision, scenarios, expected) for revision, scenarios in runs.items()]
-    passed = sum(not one.failed for scenarios in runs.values() for one in scenarios)
-    known = sum(bool(one.failed) for scenarios in runs.values() for one in scenarios)
-    bad = sum(len(verdict.lines()) for verdict in verdicts)
-    print(f"\nconformance: {passed} scenarios pass, {known} stand in the list of expected failures or are new")
-    print(f"{passed} passed, {bad} failed")
-    return 0 if all(verdict.good for verdict in verdicts) else 1
-
-
-def _report_one(revision: str, scenarios: list[Scenario], expected: set[str]) -> Verdict:
-    print(f"\nrequirements {revision}" + " " * 34 + "passed failed warned")
+def _print(leg: str, revision: str, scenarios: Sequence[Scenario], wrong: Sequence[str]) -> None:
+    print(f"\n{leg}, requirements {revision}" + " " * 26 + "passed failed warned")
     for one in scenarios:
         counts = (one.count("SUCCESS"), one.count("FAILURE"), one.count("WARNING"))
         print(f"{'FAIL' if one.failed else 'ok  '} {one.name:50}" + "".join(f"{count:7}" for count in counts))
         for check in one.checks:
             if check.status in ("FAILURE", "WARNING"):
                 print(f"         {check.status.lower()} {check.id}: {check.message[:300]}")
-    verdict = judge(revision, scenarios, expected, FLOORS[revision])
-    for line in verdict.lines():
+    for line in wrong:
         print(f"!!! {line}")
-    return verdict
 
 
 if __name__ == "__main__":

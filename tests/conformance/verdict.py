@@ -20,7 +20,8 @@ HOLLOW = "nothing-passed"
 WIRE_SCHEMA = "wire-schema-valid"
 """The suite adds this check to most scenarios; well-formed messages do not show that anything was done."""
 
-RESULT_DIRECTORY = re.compile(r"server-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
+RESULT_DIRECTORY = re.compile(r"(server-)?(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
+"""Only the directories of the server's leg have the prefix; no scenario of the client's begins with it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -30,14 +31,16 @@ class Check:
     id: str
     status: str
     message: str = ""
+    name: str = ""
 
 
 @attrs.frozen
 class Scenario:
-    """A scenario with its checks."""
+    """A scenario with its checks, and what the client under test printed, if it was one."""
 
     name: str
     checks: Sequence[Check]
+    printed: Sequence[str] = ()
 
     def count(self, status: str) -> int:
         """How many checks ended so: SUCCESS, FAILURE, WARNING, SKIPPED or INFO."""
@@ -91,17 +94,21 @@ class Verdict:
 def read_scenarios(results: Path) -> list[Scenario]:
     """Read what the suite wrote into its output directory, in the order of the names."""
     scenarios = []
-    for path in sorted(results.glob("*/checks.json")):
-        match = RESULT_DIRECTORY.fullmatch(path.parent.name)
+    for path in sorted(results.glob("**/checks.json")):
+        directory = path.parent.relative_to(results).as_posix()
+        match = RESULT_DIRECTORY.fullmatch(directory)
         if match is None:
-            raise ValueError(f"{path.parent.name} is not a result directory as the suite names them")
-        scenarios.append(Scenario(match["scenario"], [_check(one) for one in json.loads(path.read_text())]))
+            raise ValueError(f"{directory} is not a result directory as the suite names them")
+        checks = [_check(one) for one in json.loads(path.read_text())]
+        printed = path.with_name("stdout.txt")
+        lines = printed.read_text().splitlines() if printed.exists() else ()
+        scenarios.append(Scenario(match["scenario"], checks, lines))
     return scenarios
 
 
 def _check(reported: Mapping[str, str]) -> Check:
     message = " ".join(reported.get("errorMessage", "").split())
-    return Check(id=reported["id"], status=reported["status"], message=message)
+    return Check(id=reported["id"], status=reported["status"], message=message, name=reported.get("name", ""))
 
 
 def read_expected(text: str) -> set[str]:

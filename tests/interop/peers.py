@@ -1,4 +1,4 @@
-"""The clients of others, installed by their own package clients into `.cache/` of this repository, at exact versions.
+"""The clients and servers of others, installed by their own package clients into `.cache/`, at exact versions.
 
 `python -m tests.interop.peers` installs them; the tests do it when they need them.
 """
@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -25,9 +26,16 @@ NPM_PACKAGES = {
     "@modelcontextprotocol/client": "2.4.0",
     "@modelcontextprotocol/sdk": "1.32.2",
     "@modelcontextprotocol/inspector": "2.12.0",
+    "@modelcontextprotocol/server-everything": "2026.8.31",
 }
 
 PYTHON_PACKAGES = {"mcp": "2.3.0"}
+"""The official Python SDK of today: a client, and a server."""
+
+OLD_PYTHON_PACKAGES = {"mcp": "1.30.0"}
+"""The newest of the line before, which most servers in the field still use."""
+
+FASTMCP_PACKAGES = {"fastmcp": "4.1.2"}
 
 NODE_MODULES_OVERRIDE = "MCPSERVE_NODE_MODULES"
 """Names a `node_modules` that is already there, so that nothing is installed."""
@@ -40,12 +48,16 @@ class Peers:
     Args:
         node: The Node 22 binary.
         node_modules: The directory with the npm packages.
-        python: The interpreter that has the official Python client.
+        python: The interpreter that has the official Python SDK.
+        old_python: The one that has its line before.
+        fastmcp: The one that has FastMCP.
     """
 
     node: Path
     node_modules: Path
     python: Path
+    old_python: Path
+    fastmcp: Path
 
     def npm_bin(self, name: str) -> Path:
         """The script that an npm package installs as a command."""
@@ -68,22 +80,28 @@ def node_binary(modules: Path) -> Path:
     return modules / NODE_PACKAGE / "bin" / "node"
 
 
-def python_client() -> Path:
-    """The interpreter of an environment with the official Python client, made if it is not there."""
-    home = _cache("pyclient")
+def python_with(name: str, packages: Mapping[str, str]) -> Path:
+    """The interpreter of an environment with these packages, made if it is not there."""
+    home = _cache(name)
     stamp = home / "installed.json"
-    if not stamp.exists() or json.loads(stamp.read_text()) != PYTHON_PACKAGES:
+    if not stamp.exists() or json.loads(stamp.read_text()) != packages:
         _run([sys.executable, "-m", "venv", "--clear", str(home)])
-        pins = [f"{name}=={version}" for name, version in PYTHON_PACKAGES.items()]
+        pins = [f"{name}=={version}" for name, version in packages.items()]
         _run([str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", *pins])
-        stamp.write_text(json.dumps(PYTHON_PACKAGES))
+        stamp.write_text(json.dumps(packages))
     return home / "bin" / "python"
 
 
 def install() -> Peers:
     """All of them."""
     modules = node_modules()
-    return Peers(node=node_binary(modules), node_modules=modules, python=python_client())
+    return Peers(
+        node=node_binary(modules),
+        node_modules=modules,
+        python=python_with("pyclient", PYTHON_PACKAGES),
+        old_python=python_with("pyold", OLD_PYTHON_PACKAGES),
+        fastmcp=python_with("fastmcp", FASTMCP_PACKAGES),
+    )
 
 
 def _cache(name: str) -> Path:
