@@ -176,3 +176,14 @@ def test_a_prefix() -> None:
     served.http_sse.prefix = "/tools"
     stream = served.http("GET", path="/sse")
     assert str(stream.events[0].data).startswith("/tools/messages?sessionId=")
+
+
+def test_each_request_of_a_connection_is_looked_at() -> None:
+    """A good Host does not let in what follows it with another one."""
+    served = Server(whence)
+    peer = served.connect()
+    served.call("whence", peer=peer)
+    before = len(peer.arrived)
+    served.call("whence", headers={"Host": "evil.example.net"}, peer=peer)
+    assert b" 200 " in peer.arrived[:before]
+    assert peer.arrived[before:].startswith(b"HTTP/1.1 421 ")
