@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mcpserve.cli.surroundings import Way
-from mcpserve.client.client import Client, Options
+from mcpserve.client.client import Client
+from mcpserve.client.ways import Options
 
 
 def connect(way: Way, options: Options) -> Client:

@@ -13,8 +13,8 @@ from mcpserve.cli.reaching import Reaching, names_in, way_to
 from mcpserve.cli.running import run
 from mcpserve.cli.surroundings import Job, Surroundings
 from mcpserve.cli.visible import first_line, one_line
-from mcpserve.client.client import Options
 from mcpserve.client.servers import HttpServer
+from mcpserve.client.ways import Options
 from mcpserve.errors import ClientError, ConfigurationError
 from mcpserve.protocol.types import ToolDefinition
 

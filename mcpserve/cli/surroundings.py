@@ -7,9 +7,10 @@ from typing import Any, Protocol, TextIO
 
 import attrs
 
-from mcpserve.client.client import Client, Options
+from mcpserve.client.client import Client
 from mcpserve.client.credentials import Credentials
 from mcpserve.client.servers import NamedServer
+from mcpserve.client.ways import Options
 
 
 @attrs.frozen(kw_only=True)

@@ -21,8 +21,9 @@ from mcpserve.cli.surroundings import Job, Surroundings, Way
 from mcpserve.cli.terminal import TerminalLines
 from mcpserve.cli.things import Failed
 from mcpserve.cli.verdicts import CLOSED_PIPE, INTERRUPTED, verdict
-from mcpserve.client.client import Client, Options
+from mcpserve.client.client import Client
 from mcpserve.client.values import LogMessage, Notice
+from mcpserve.client.ways import Options
 from mcpserve.errors import ClientError, ConfigurationError, DeadlinePassed
 
 _OURS = "mcpserve."

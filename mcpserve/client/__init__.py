@@ -7,7 +7,7 @@ async with Client("https://example.org/mcp") as client:
 
 from mcpserve.client.answering import Elicit, Elicited, Roots, Sample, Visit
 from mcpserve.client.calls import ToolEvent, ToolStream
-from mcpserve.client.client import Client, Options
+from mcpserve.client.client import Client
 from mcpserve.client.conversation import ServerDescription
 from mcpserve.client.credentials import ApiKey, BearerToken, Challenge, Credentials, RequestFacts, from_environment
 from mcpserve.client.eras import Eras
@@ -25,6 +25,7 @@ from mcpserve.client.values import (
     PromptResult,
     SamplingQuestion,
 )
+from mcpserve.client.ways import Options
 from mcpserve.errors import (
     AnswerLost,
     AnswerTooLarge,

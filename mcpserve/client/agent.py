@@ -180,7 +180,9 @@ class PoolAgent:
             return plain
         if self._policy is None:
             self._policy = BrowserLikePolicyForHTTPS()
-        return wrapClientTLS(self._policy.creatorForNetloc(target.host.encode("ascii"), target.port), plain)
+        trust = self._policy.creatorForNetloc(target.host.encode("ascii"), target.port)
+        # Without a clock it writes with the reactor that is installed, which may be another one, or none that runs.
+        return wrapClientTLS(trust, plain, clock=self._reactor)
 
     def opened(self, connection: Connection) -> None:
         """A connection was made."""

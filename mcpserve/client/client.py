@@ -5,7 +5,7 @@ from __future__ import annotations
 import random as chance
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as version_of
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import attrs
 from twisted.web.iweb import IAgent
@@ -19,9 +19,9 @@ from mcpserve.client.hosting import Hosting
 from mcpserve.client.limits import Limits, Retries, Timeouts
 from mcpserve.client.line import Line
 from mcpserve.client.listening import Subscription, filter_of
-from mcpserve.client.opening import Opening, OverHttp, OverStdio, Settings
-from mcpserve.client.servers import HttpServer, NamedServer
-from mcpserve.client.values import LogMessage, Notice, Progress, PromptResult
+from mcpserve.client.opening import Opening, OverHttp, Settings
+from mcpserve.client.values import LogMessage, Progress, PromptResult
+from mcpserve.client.ways import OnNotice, Ways
 from mcpserve.errors import BadAnswer
 from mcpserve.protocol import reading
 from mcpserve.protocol.jsonrpc import Notification
@@ -38,7 +38,7 @@ from mcpserve.protocol.types import (
 )
 
 T = TypeVar("T")
-OnNotice = Callable[[Notice], None]
+H = TypeVar("H")
 OnProgress = Callable[[Progress], None]
 OnLog = Callable[[LogMessage], None]
 TIMEOUTS, LIMITS, RETRIES = Timeouts(), Limits(), Retries()
@@ -46,27 +46,7 @@ VERSION = version_of("mcpserve")
 _NOTHING: Mapping[str, Any] = {}
 
 
-class Options(TypedDict, total=False):
-    """What every client can be given, whatever its server; see `Client`."""
-
-    reactor: Any
-    elicit: Elicit | None
-    visit: Visit | None
-    sample: Sample | None
-    roots: Roots | None
-    capabilities: Mapping[str, Any] | None
-    on_notice: OnNotice | None
-    timeouts: Timeouts
-    limits: Limits
-    retries: Retries
-    revision: str | None
-    name: str
-    version: str
-    log_level: LogLevel | None
-    random: Callable[[], float]
-
-
-class Client:
+class Client(Ways):
     """Talks to one MCP server, of whatever revision, over HTTP, HTTP+SSE or the standard streams of a child process.
 
         async with Client("https://example.org/mcp") as client:
@@ -125,75 +105,28 @@ class Client:
         log_level: LogLevel | None = None,
         random: Callable[[], float] = chance.random,
     ) -> None:
-        handlers = Handlers(elicit=elicit, visit=visit, sample=sample, roots=roots, more=capabilities or {})
+        handlers = Handlers(
+            elicit=self._handler(elicit),
+            visit=self._handler(visit),
+            sample=self._handler(sample),
+            roots=self._handler(roots) if callable(roots) else roots,
+            more=capabilities or {},
+        )
         opening = (
             OverHttp(url, agent=agent, credentials=credentials, headers=headers or {}, eras=eras)
             if isinstance(url, str)
             else url
         )
         settings = Settings(
-            reactor=_installed_reactor() if reactor is None else reactor,
+            reactor=self._usual_reactor() if reactor is None else reactor,
             timeouts=timeouts,
             limits=limits,
             retries=retries,
             revision=revision,
             random=random,
         )
-        self._host = Hosting(Implementation(name=name, version=version), handlers, log_level, on_notice)
+        self._host = Hosting(Implementation(name=name, version=version), handlers, log_level, self._ear(on_notice))
         self._line = Line(opening, settings, self._host, handlers.input_responses)
-
-    @classmethod
-    def stdio(
-        cls,
-        command: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        **options: Unpack[Options],
-    ) -> Self:
-        """A client of a server that it starts as a child process and talks to over its standard streams.
-
-        Args:
-            command: The command and its arguments; no shell is involved.
-            env: More environment variables; of ours only the usual harmless ones are handed on.
-            cwd: The directory that the child works in.
-            options: As of `Client`.
-        """
-        return cls(OverStdio(command, env=env, cwd=cwd), **options)
-
-    @classmethod
-    def to(
-        cls,
-        server: NamedServer,
-        *,
-        agent: IAgent | None = None,
-        credentials: Credentials | None = None,
-        eras: Eras | None = None,
-        **options: Unpack[Options],
-    ) -> Self:
-        """A client of a named server, as configuration files describe it (`mcpserve.client.servers`).
-
-        Args:
-            server: The server.
-            agent, credentials, eras: As of `Client`, for servers over HTTP.
-            options: As of `Client`.
-        """
-        if isinstance(server, HttpServer):
-            way = OverHttp(
-                server.url,
-                agent=agent,
-                credentials=credentials,
-                headers=server.headers,
-                eras=eras,
-                sse=server.transport == "sse",
-            )
-            return cls(way, **options)
-        return cls.stdio(server.command, env=server.env, cwd=server.cwd, **options)
-
-    @classmethod
-    def through(cls, opening: Opening, **options: Unpack[Options]) -> Self:
-        """A client that goes another way to its server: a transport of your own."""
-        return cls(opening, **options)
 
     # --- life
 
@@ -330,7 +263,7 @@ class Client:
         The call is sent when the first event is asked for. Leaving the loop early cancels the call on the server.
         """
         errand = self._line.tool(name, arguments, progress=True, timeout=timeout, meta=meta)
-        return ToolStream(errand, self._host.heard)
+        return self._stream_kind(errand, self._host.heard)
 
     async def read_resource(
         self, uri: str, *, timeout: float | None = None, meta: Mapping[str, Any] | None = None
@@ -405,7 +338,7 @@ class Client:
         wanted = filter_of(tools=tools, prompts=prompts, resources=resources, uris=uris)
         if not wanted:
             raise ValueError("Say what to listen for: tools, prompts, resources or uris")
-        return self._line.subscribe(wanted, idle)
+        return self._line.subscribe(wanted, idle, self._subscription_kind)
 
     async def ping(self) -> float:
         """Ask for a sign of life; the seconds that it took."""
@@ -433,6 +366,23 @@ class Client:
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send any notification."""
         await self._line.conversation.notify(method, params or _NOTHING)
+
+    # --- what another style of concurrency does in another way
+
+    _stream_kind: ClassVar[type[ToolStream]] = ToolStream
+    _subscription_kind: ClassVar[type[Subscription]] = Subscription
+
+    def _usual_reactor(self) -> Any:
+        """The reactor of who brings none."""
+        return _installed_reactor()
+
+    def _handler(self, handler: H) -> H:
+        """A handler of the user, as coroutines of ours can call it."""
+        return handler
+
+    def _ear(self, ear: OnNotice | None) -> OnNotice | None:
+        """The same for `on_notice`."""
+        return ear
 
 
 def _params(params: dict[str, Any], meta: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -160,9 +160,11 @@ class Line:
         )
         return Errand(self.means, outgoing, self._total(timeout), self.catalogue.renewed if self._mirrors else None)
 
-    def subscribe(self, wanted: Mapping[str, Any], idle: float | None) -> Subscription:
+    def subscribe(
+        self, wanted: Mapping[str, Any], idle: float | None, kind: type[Subscription] = Subscription
+    ) -> Subscription:
         """Hear of changes. See `Client.listen`."""
-        subscription = Subscription(self._source(wanted, idle))
+        subscription = kind(self._source(wanted, idle))
         self._subscriptions.add(subscription)
         return subscription
 
