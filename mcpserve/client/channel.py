@@ -19,7 +19,7 @@ class MessageChannel(Protocol):
 
         Returns:
             None if nothing more will be known of it. Else it fires when the server has it, and fails with a
-            ClientError if it may not have got it.
+            ClientError if it may not have got it. Cancelled, it is given up: the server has it by now, or never will.
         """
 
     def agreed(self, revision: Revision) -> None:

@@ -21,6 +21,8 @@ from mcpserve.protocol.types import RequestId
 
 LISTEN = "subscriptions/listen"
 """The one request that may be silent for ever, once it was acknowledged."""
+HASTE = 1.0
+"""Seconds that a request which nobody wants any more may take to arrive, before it is given up and cancelled."""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,6 +106,11 @@ class Flight:
         self.id = self.sent = None
         self.repeated, self.heard = True, False
         self._set_timer(self._timeouts.head)
+
+    def hurry(self) -> None:
+        """Nobody wants it any more: what carries it to the server is given up if that takes long."""
+        if self.sent is not None:
+            self.sent.addTimeout(HASTE, self._bounds.clock)
 
     def take(self, message: Notification | Response, size: int) -> None:
         """Something of this size in bytes has come for it."""

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import attrs
 from twisted.internet.defer import Deferred, TimeoutError, fail
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from mcpserve.client.channel import MessageChannel, Receiver
 from mcpserve.client.conversation import Conversation, Host
@@ -65,9 +66,8 @@ class SseChannel:
         post = Deferred.fromCoroutine(tell(self._endpoint, self._headers, message, None))
         if not post.called:
             self._posts.add(post)
-        sent: Deferred[None] = Deferred()
-        post.addBoth(self._posted, post)
-        post.addCallbacks(sent.callback, sent.errback)
+        sent: Deferred[None] = Deferred(lambda _: post.cancel())
+        post.addBoth(self._posted, post, sent)
         return sent
 
     def agreed(self, revision: Revision) -> None:
@@ -89,14 +89,17 @@ class SseChannel:
             post.cancel()
         self._answer.abort()
 
-    def _posted(self, outcome: object, post: Deferred[None]) -> object:
+    def _posted(self, outcome: Failure | None, post: Deferred[None], sent: Deferred[None]) -> None:
         self._posts.discard(post)
+        if isinstance(outcome, Failure):
+            error = outcome.value
+            if isinstance(error, Refused) and error.status in FORGOTTEN:
+                self._lose(AnswerLost(f"{self._endpoint.name} has forgotten the session: it answers {error.status}"))
+        if not sent.called:
+            sent.errback(outcome) if isinstance(outcome, Failure) else sent.callback(outcome)
+        # Whoever was told may have had something to say.
         if not self._posts and self._quiet is not None and not self._quiet.called:
             self._quiet.callback(None)
-        error = getattr(outcome, "value", None)
-        if isinstance(error, Refused) and error.status in FORGOTTEN:
-            self._lose(AnswerLost(f"{self._endpoint.name} has forgotten the session: it answers {error.status}"))
-        return outcome
 
     async def _read(self) -> None:
         try:

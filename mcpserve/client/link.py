@@ -30,7 +30,15 @@ from mcpserve.client.dressing import dressed
 from mcpserve.client.flight import LISTEN, Flight
 from mcpserve.client.messages import read
 from mcpserve.client.questions import Questions
-from mcpserve.errors import AnswerLost, AnswerTooLarge, BadAnswer, ClientError, InvalidRequest, ProtocolError
+from mcpserve.errors import (
+    AnswerLost,
+    AnswerTooLarge,
+    BadAnswer,
+    ClientError,
+    DeadlinePassed,
+    InvalidRequest,
+    ProtocolError,
+)
 from mcpserve.protocol import jsonrpc, metadata
 from mcpserve.protocol.jsonrpc import Batch, Message, Notification, Request, Response
 from mcpserve.protocol.revisions import Revision
@@ -121,16 +129,17 @@ class Link:
         return self._send(jsonrpc.encode_notification(method, params or None))
 
     def left(self, flight: Flight, reason: str | None) -> None:
-        """See `Place`. What is told to the server must not overtake the request."""
+        """See `Place`. What is told to the server must not overtake the request, but does not wait for it for long."""
         self._flights.pop(flight.id, None)
         # "The initialize request MUST NOT be cancelled by clients" (2025-11-25, Cancellation); and before the
         # handshake nobody knows whether the server would understand it.
         if reason is None or self.gone is not None or self.revision is None:
             return
-        message = jsonrpc.encode_notification(CANCELLED, {"requestId": flight.id, "reason": reason})
+        message = _cancellation(flight, reason)
         if flight.sent is None:
             self._send_unheeded(message)
         else:
+            flight.hurry()
             flight.sent.addBoth(lambda _: self._send_unheeded(message))
 
     def received(self, message: bytes) -> None:
@@ -178,15 +187,25 @@ class Link:
         if flight.sent is sent:
             flight.sent = None
             self._flights.pop(flight.id, None)
+            if self.revision is not None and _may_have_arrived(failure.value):
+                # Then the server works on it for nobody.
+                self._send_unheeded(_cancellation(flight, "nobody knows whether it arrived"))
             self._owner.unsent(self, flight, failure.value or AnswerLost("The request could not be sent"))
 
     def _send(self, message: bytes) -> Deferred[None] | None:
         return None if self.channel is None or self.gone is not None else self.channel.send(message)
 
-    def _send_unheeded(self, message: bytes) -> None:
+    def _send_unheeded(self, message: bytes, times: int = 2) -> None:
+        """Send a cancellation, and once more if the connection was to blame: that harms nobody."""
         sent = self._send(message)
         if sent is not None:
-            sent.addErrback(_unheeded, self.peer)
+            sent.addErrback(self._unheeded, message, times - 1)
+
+    def _unheeded(self, failure: Failure, message: bytes, times: int) -> None:
+        if times and failure.check(AnswerLost, DeadlinePassed):
+            self._send_unheeded(message, times)
+        else:
+            _log.debug("{peer} could not be told: {reason}", peer=self.peer, reason=failure.value)
 
     def _take(self, message: Message | Batch, size: int) -> None:
         if isinstance(message, Response):
@@ -232,7 +251,10 @@ class Link:
             return
         known, name = _named(notice)
         flight = self._flights.get(name) if known else None
-        if flight is None and notice.method == LOG:
+        if flight is not None:
+            # The server has the request, whatever becomes of the message that brought it.
+            flight.sent = None
+        elif notice.method == LOG:
             flight = self._only()
         if flight is not None:
             flight.take(notice, size)
@@ -296,5 +318,9 @@ def _arrived(_: None, flight: Flight, sent: Deferred[None]) -> None:
         flight.sent = None
 
 
-def _unheeded(failure: Failure, peer: str) -> None:
-    _log.debug("{peer} could not be told: {reason}", peer=peer, reason=failure.value)
+def _may_have_arrived(error: BaseException | None) -> bool:
+    return isinstance(error, AnswerLost) or (isinstance(error, DeadlinePassed) and error.which != "connect")
+
+
+def _cancellation(flight: Flight, reason: str) -> bytes:
+    return jsonrpc.encode_notification(CANCELLED, {"requestId": flight.id, "reason": reason})

@@ -14,7 +14,7 @@ from mcpserve.client.inflight import Work
 from mcpserve.client.limits import Timeouts
 from mcpserve.client.posting import Endpoint, reply_to, tell
 from mcpserve.client.session import INITIALIZED, Kept, Session, established, initialize
-from mcpserve.errors import AnswerLost, ClientError, Unreachable
+from mcpserve.errors import AnswerLost, ClientError, DeadlinePassed, Unreachable
 from mcpserve.protocol.jsonrpc import encode_notification
 from mcpserve.protocol.revisions import Revision
 
@@ -110,10 +110,14 @@ class Speaking:
         farewell.ended(lambda error: self._said(farewell))
 
     async def _say(self, session: Session, body: bytes) -> None:
-        try:
-            await tell(self._endpoint, session.headers, body, self._brief)
-        except ClientError as error:
-            log.debug("The server did not take a cancellation: {reason}", reason=str(error))
+        """Say it, and once more if the connection was to blame: otherwise the server would work on for nobody."""
+        for _ in range(2):
+            try:
+                return await tell(self._endpoint, session.headers, body, self._brief)
+            except (AnswerLost, DeadlinePassed, Unreachable) as error:
+                log.debug("A cancellation may not have reached the server: {reason}", reason=str(error))
+            except ClientError as error:
+                return log.debug("The server did not take a cancellation: {reason}", reason=str(error))
 
     def _said(self, farewell: Work) -> None:
         self._farewells.discard(farewell)

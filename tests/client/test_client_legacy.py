@@ -18,6 +18,7 @@ from mcpserve.errors import (
     InvalidParams,
     Refused,
     RemoteError,
+    Unreachable,
 )
 from mcpserve.protocol.jsonrpc import Notification, Response
 from tests.client.scripted_session import CALL, Stage
@@ -260,6 +261,21 @@ def test_a_cancellation_that_nobody_takes_is_given_up() -> None:
     deadlines = stage.web.last("notifications/cancelled").timeouts
     assert deadlines is not None
     assert (deadlines.connect, deadlines.head, deadlines.idle) == (3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize("error", [AnswerLost("reset"), DeadlinePassed("late", "head"), Unreachable("refused")])
+def test_a_cancellation_that_may_not_have_arrived(error: Exception) -> None:
+    """It is sent once more, and no more often; otherwise the server would work on for nobody."""
+    stage = Stage()
+    stage.web.rules.pop("notifications/cancelled")
+    stage.talk.request(CALL).cancel()
+    first = stage.web.last("notifications/cancelled")
+    first.fails(error)
+    second = stage.web.last("notifications/cancelled")
+    assert second is not first
+    assert second.json == first.json
+    second.fails(error)
+    assert len(stage.web.all("notifications/cancelled")) == 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from mcpserve.client.questions import MOST
-from mcpserve.errors import AnswerLost, AnswerTooLarge, BadAnswer, InvalidParams, Refused
+from mcpserve.errors import (
+    AnswerLost,
+    AnswerTooLarge,
+    BadAnswer,
+    ClientError,
+    DeadlinePassed,
+    InvalidParams,
+    Refused,
+    Unreachable,
+)
 from mcpserve.protocol.jsonrpc import Notification, Request
 from tests.client.talking import MODERN, Talk, outcome, response_of
 
@@ -277,6 +286,67 @@ def test_what_is_cancelled_while_it_is_sent() -> None:
     talk.channel.pending[0].callback(None)
     assert talk.channel.withdrawn == [talk.channel.requests[-1]["id"]]
     talk.channel.pending[1].errback(Failure(Refused("500", 500)))
+    assert talk.clock.getDelayedCalls() == []
+
+
+def test_what_is_cancelled_while_it_hangs() -> None:
+    """The cancellation waits a second; then what brings the request is given up, so that it will not come after it."""
+    talk = Talk().modern()
+    talk.channel.slow = True
+    running = talk.request()
+    running.cancel()
+    talk.clock.advance(0.9)
+    assert talk.channel.withdrawn == []
+    talk.clock.advance(0.1)
+    assert talk.channel.pending[0].called
+    assert talk.channel.withdrawn == [talk.channel.requests[-1]["id"]]
+    assert talk.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("error", [AnswerLost("reset"), DeadlinePassed("late", "head")])
+def test_a_cancellation_that_may_not_have_arrived(error: ClientError) -> None:
+    """It is sent once more, and no more often; otherwise the server would work on for nobody."""
+    talk = Talk().modern()
+    running = talk.request()
+    talk.channel.slow = True
+    running.cancel()
+    for pending in (0, 1):
+        assert len(talk.channel.withdrawn) == pending + 1
+        talk.channel.pending[pending].errback(Failure(error))
+    assert talk.channel.withdrawn == [talk.channel.requests[-1]["id"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (AnswerLost("reset"), True),
+        (DeadlinePassed("late", "head"), True),
+        (DeadlinePassed("late", "connect"), False),
+        (Unreachable("refused"), False),
+        (Refused("413", 413), False),
+    ],
+)
+def test_one_that_may_have_arrived(error: ClientError, told: bool) -> None:
+    """It fails, and the server is told that nobody waits for it; but not of what it can't have."""
+    talk = Talk().modern()
+    talk.channel.slow = True
+    waiting = outcome(talk.request().receive())
+    talk.channel.pending[0].errback(Failure(error))
+    assert waiting.error is error
+    assert bool(talk.channel.withdrawn) is told
+
+
+def test_one_that_is_known_to_have_arrived() -> None:
+    """The server has spoken of it: that the message that brought it was not acknowledged matters no more."""
+    talk = Talk().modern()
+    talk.channel.slow = True
+    running = talk.request(progress=True)
+    talk.channel.progress(1)
+    talk.channel.pending[0].errback(Failure(AnswerLost("reset")))
+    assert isinstance(outcome(running.receive()).value, Notification)
+    talk.channel.reply({"of": 1})
+    assert outcome(running.receive()).value.result == {"of": 1}
+    assert talk.channel.withdrawn == []
 
 
 def test_what_is_no_json() -> None:
