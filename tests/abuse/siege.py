@@ -122,13 +122,12 @@ def besiege(server: Served, name: str, scale: float, folder: Path) -> Report:
 def attacked(server: Served, arguments: Sequence[str]) -> tuple[dict[str, object], int]:
     """Run an attack in a process of its own; what it printed, and the most file descriptors of the server meanwhile."""
     command = [sys.executable, "-m", "tests.abuse.attacks", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     most = 0
-    while process.poll() is None:
-        most = max(most, descriptors(server))
-        time.sleep(0.05)
-    assert process.stdout is not None
-    printed = process.stdout.read()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        while process.poll() is None:
+            most = max(most, descriptors(server))
+            time.sleep(0.05)
+        printed = process.communicate()[0]
     if process.returncode:
         raise AssertionError(f"the attack {arguments[0]} ended with {process.returncode}")
     outcome: dict[str, object] = json.loads(printed)
