@@ -39,6 +39,7 @@ class Signature:
         wraps_result: True when our own output schema puts the result, which is no object, into `{"result": value}`.
         injected: The parameters that are no arguments, with the types that mark them.
         description: The docstring's prose; None when there is none.
+        defaults: What the parameters get that may be left out.
     """
 
     input_schema: dict[str, Any]
@@ -46,6 +47,7 @@ class Signature:
     wraps_result: bool
     injected: Mapping[str, type]
     description: str | None
+    defaults: Mapping[str, Any] = attrs.field(factory=dict, eq=False)
     _steps: tuple[tuple[str, Callable[[Any], Any]], ...] = ()
     _known: frozenset[str] | None = None
     _required: frozenset[str] = frozenset()
@@ -129,6 +131,7 @@ class _Reader:
             wraps_result=wraps,
             injected=marks,
             description=doc.description,
+            defaults={member.name: member.default for member in members if not member.required},
             steps=self._steps(members),
             known=None if input_schema is None else frozenset(member.name for member in members),
             required=frozenset(member.name for member in members if member.required),

@@ -45,6 +45,11 @@ class TextArguments:
         """The names of those that may be left out."""
         return frozenset(self._properties) - self._required
 
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the function gets for those that are left out."""
+        return self._signature.defaults
+
     def described(self, name: str, member: str) -> str | None:
         """What the schema says of an argument: its "title" or its "description"."""
         found = self._properties[name].get(member)

@@ -21,6 +21,7 @@ from mcpserve.features.catalog import Catalog, Library
 from mcpserve.features.directory import File
 from mcpserve.features.prompt import Prompt
 from mcpserve.features.resource import Resource
+from mcpserve.features.templates import UriTemplate
 from mcpserve.features.tool import Tool
 from mcpserve.policy.access import KINDS, Access, Conditions, Decision, Verdict, required, spelled, verdict
 from mcpserve.policy.callers import Caller
@@ -29,12 +30,15 @@ from mcpserve.protocol.revisions import Revision
 
 Item = Tool | Prompt | Resource | File
 T = TypeVar("T", bound=Item)
+Given = TypeVar("Given", str, None)
 
 MOST_VIEWS = 256
 """Sets of groups and scopes for which it is remembered what they see of a list."""
 
 _RULED: Mapping[type, str] = {Tool: "tools", Prompt: "prompts", Resource: "resources", File: "resources"}
 _NAME = 128
+_SPELLINGS = 16
+"""Ways to leave defaults out to which one more variable is added; all there are, of up to five."""
 _OPEN = Access()
 NO_CHALLENGES = Challenges()
 """Without an authorization server: scopes are named, but not where to get them."""
@@ -197,21 +201,40 @@ def _names(item: Tool | Prompt | Resource, uri: str | None) -> list[str]:
 
 
 def spellings(template: Resource, uri: str) -> list[str]:
-    """The URI that a template makes of the variables in a URI, as texts and as what its function gets.
+    """The URIs that a template makes of the variables in a URI, as texts and as what its function gets.
 
-    `n://{number}` serves `n://5` and `n://5.0` alike, and the order in a query does not matter to it: what a rule says
-    of one holds for the other.
+    `n://{number}` serves `n://5` and `n://5.0` alike, the order in a query does not matter to it, and what is left out
+    is as what is said to be its default: what a rule says of one holds for the other.
     """
-    variables = template.template.match(uri)
-    if variables is None:
+    texts = template.template.match(uri)
+    if texts is None:
         return [spelled(uri)]
-    bound = template.match(uri) or {}
-    as_bound = {name: _text(bound.get(name, text), text) for name, text in variables.items()}
-    return [spelled(template.template.expand(values)) for values in (variables, as_bound)]
+    found: list[Mapping[str, str]] = [texts]
+    bound, defaults = template.match(uri), template.arguments.defaults
+    if bound is not None:
+        written = {name: _text(bound[name], text) for name, text in texts.items() if name in bound}
+        found.append(written)
+    if bound is not None and defaults:
+        found += _with_defaults(template.template, bound, written, defaults)
+    return list(dict.fromkeys(spelled(template.template.expand(values)) for values in found))
 
 
-def _text(value: Any, text: str) -> str:
-    """How a value is written, in one way."""
+def _with_defaults(
+    template: UriTemplate, bound: Mapping[str, Any], written: Mapping[str, str], defaults: Mapping[str, Any]
+) -> list[Mapping[str, str]]:
+    """The same variables with each that has its default written and left out; only those that the template reads so."""
+    usual = {name: _text(value, None) for name, value in defaults.items() if bound.get(name, value) == value}
+    whole = {**{name: text for name, text in usual.items() if text is not None}, **written}
+    found: list[Mapping[str, str]] = [whole if template.match(template.expand(whole)) == whole else written]
+    for name in reversed(template.variables):
+        if name in usual:
+            fewer = [{key: text for key, text in values.items() if key != name} for values in found[:_SPELLINGS]]
+            found += [values for values in fewer if template.match(template.expand(values)) == values]
+    return found
+
+
+def _text(value: Any, text: Given) -> str | Given:
+    """How a value is written, in one way; a text that is given for it stands for one that has many."""
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, bool):

@@ -175,3 +175,31 @@ def test_a_question_mark_in_a_value_is_no_query() -> None:
 def test_a_uri_of_no_template() -> None:
     """It is taken as it is."""
     assert spellings(built("q://{+path}{?a,b}", paged), "other://%61") == ["other://a"]
+
+
+def dated(host: str, year: int = 2026, month: str = "01", words: tuple[str, ...] = ()) -> str:
+    """Take what may be left out."""
+    return ""
+
+
+@pytest.mark.parametrize(
+    "uri", ["log://h", "log://h/2026", "log://h/2026.0/01", "log://h/2026/%30%31?words=%5B%5D", "log://h?words="]
+)
+def test_a_default_is_said_or_left_out(uri: str) -> None:
+    """It is the same to the function, so what a rule says of one holds for the other."""
+    template = built("log://{host}{/year,month}{?words}", dated)
+    assert {"log://h", "log://h/2026", "log://h/2026/01"} <= set(spellings(template, uri))
+
+
+def test_what_is_left_out_is_left_out_from_the_end() -> None:
+    """A month is never taken for a year; and nothing is left out that is no default."""
+    template = built("log://{host}{/year,month}{?words}", dated)
+    assert set(spellings(template, "log://h/2026/02")) == {"log://h/2026/02"}
+    assert set(spellings(template, "log://h/2025")) == {"log://h/2025", "log://h/2025/01"}
+
+
+def test_defaults_of_a_query() -> None:
+    """Each of them, alone and together."""
+    template = built("q://{+path}{?a,b}", paged)
+    assert set(spellings(template, "q://x")) == {"q://x?a=&b=", "q://x?a=", "q://x?b=", "q://x"}
+    assert set(spellings(template, "q://x?b=2")) == {"q://x?a=&b=2", "q://x?b=2"}
