@@ -117,8 +117,9 @@ class Client(Ways):
             if isinstance(url, str)
             else url
         )
+        self._reactor: Any = self._usual_reactor() if reactor is None else reactor
         settings = Settings(
-            reactor=self._usual_reactor() if reactor is None else reactor,
+            reactor=self._reactor,
             timeouts=timeouts,
             limits=limits,
             retries=retries,

@@ -1,0 +1,353 @@
+"""The client for plain scripts and threads: what `mcpserve.client` has, in functions that wait.
+
+with Client("https://example.org/mcp") as client:
+    print(client.call_tool("add", {"a": 1, "b": 2}))
+    for event in client.stream_tool("count", {"to": 10}):
+        print(event)
+
+A reactor of its own runs in a daemon thread, started once, whatever reactor this process has besides. A client may be
+used from several threads. Ctrl-C and leaving a loop over a stream cancel on the server; a stream is read no faster than
+its loop goes. Errors are those of `mcpserve.errors`; concurrent.futures.CancelledError, if another thread cancels.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import CancelledError
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+
+from twisted.internet import defer
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from mcpserve.client import calls, client, listening
+from mcpserve.client.calls import ToolEvent
+from mcpserve.client.conversation import ServerDescription
+from mcpserve.client.looping import DaemonThreads
+from mcpserve.client.thread import ReactorThread, own, wait
+from mcpserve.client.values import Change, LogMessage, Notice, Progress
+from mcpserve.client.ways import OnNotice, Ways
+from mcpserve.protocol.types import Result
+
+__all__ = ["Client", "Subscription", "ToolStream"]
+
+T = TypeVar("T")
+H = TypeVar("H")
+P = ParamSpec("P")
+_log = Logger()
+
+_ANSWERING = 8
+"""How many handlers of a client may be at work at once."""
+_UNHEARD = 1000
+"""How many notices may wait for an `on_notice` that is slow."""
+_OF_METHODS = ("__name__", "__qualname__", "__doc__")
+
+
+# --- signatures and words are those of the client of Twisted
+
+
+def _like(method: Callable[Concatenate[Any, P], Any]) -> Callable[[Callable[..., T]], Callable[Concatenate[Any, P], T]]:
+    """The parameters of another method."""
+
+    def worded(function: Callable[..., T]) -> Callable[Concatenate[Any, P], T]:
+        return wraps(method, assigned=_OF_METHODS)(function)
+
+    return worded
+
+
+def _waits(
+    method: Callable[Concatenate[client.Client, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    """The same, but it waits."""
+
+    @wraps(method, assigned=_OF_METHODS)
+    def waiting(self: Client, /, *args: P.args, **named: P.kwargs) -> T:
+        inner = self._inner
+        return cast(T, inner.wait(lambda: method(inner, *args, **named)))
+
+    return waiting
+
+
+# --- the client of Twisted, asked from other threads
+
+
+class _Inner(client.Client):
+    """A client whose handlers are plain functions, and run in threads: they may wait, and use the client."""
+
+    thread: ReactorThread | None = None
+
+    def wait(self, function: Callable[[], Any]) -> Any:
+        """Call something where the reactor runs, and wait for what comes of it."""
+        try:
+            return wait(self._reactor, self._alive, function)
+        except defer.CancelledError:
+            raise CancelledError("It was cancelled in another thread") from None
+
+    def let(self, function: Callable[[], Any]) -> None:
+        """The same without waiting, if there is anybody left to do it."""
+        if self._alive():
+            self._reactor.callFromThread(function)
+
+    def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        progress: bool,
+        timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> calls.ToolStream:
+        """As `stream_tool`; the server is asked for progress or not."""
+        return calls.ToolStream(
+            self._line.tool(name, arguments, progress=progress, timeout=timeout, meta=meta), self._host.heard
+        )
+
+    async def open(self) -> Self:
+        if self.thread is not None:
+            self.thread.open.add(self)
+        return await super().open()
+
+    async def close(self) -> None:
+        if self.thread is not None:
+            self.thread.open.discard(self)
+        await super().close()
+
+    def _alive(self) -> bool:
+        return bool(self._reactor.running) if self.thread is None else self.thread.alive
+
+    def _usual_reactor(self) -> Any:
+        self.thread = own()
+        return self.thread.reactor
+
+    def _handler(self, handler: H) -> H:
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError("Handlers of this client are plain functions; for coroutines there is mcpserve.client.aio")
+        return handler if handler is None else self._in_threads(handler, DaemonThreads(_ANSWERING))
+
+    def _ear(self, ear: OnNotice | None) -> OnNotice | None:
+        if ear is None:
+            return None
+        threads = DaemonThreads(1)
+        tell = self._in_threads(ear, threads)
+
+        def heard(notice: Notice) -> None:
+            if len(threads) < _UNHEARD:
+                return tell(notice)
+            _log.warn("on_notice is far behind: a notice was left out")
+
+        return heard
+
+    def _in_threads(self, handler: H, threads: DaemonThreads) -> H:
+        def later(*question: Any) -> Any:
+            return deferToThreadPool(self._reactor, cast(Any, threads), cast(Any, handler), *question)
+
+        return cast(H, later)
+
+
+# --- the faces
+
+
+class ToolStream:
+    """What a tool says, as it comes; see `Client.stream_tool`.
+
+    An iterator, and a context manager that cancels a call which has not ended. So does the end of its life: in CPython
+    that is the moment in which a loop is left.
+    """
+
+    __slots__ = ("_inner", "_stream")
+
+    def __init__(self, inner: _Inner, stream: calls.ToolStream) -> None:
+        self._inner = inner
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[ToolEvent]:
+        return self
+
+    def __next__(self) -> ToolEvent:
+        """The next event; the last one is the `Result`.
+
+        Raises:
+            ClientError: There will be no result.
+        """
+        try:
+            return cast(ToolEvent, self._inner.wait(self._stream.__anext__))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.cancel()
+
+    def __del__(self) -> None:
+        self.cancel()
+
+    def close(self) -> None:
+        """Cancel the call if it has not ended; nothing more comes."""
+        self.cancel()
+
+    def cancel(self, reason: str | None = None) -> None:
+        """The same, with words for the server's log."""
+        stream = self._stream
+        self._inner.let(lambda: stream.cancel(reason))
+
+
+class Subscription:
+    """Changes, as the server tells of them; see `Client.listen`.
+
+    An iterator that ends when the server ends the subscription; and a context manager: inside it the subscription
+    stands, so that what changes from then on is heard.
+    """
+
+    __slots__ = ("_inner", "_subscription")
+
+    def __init__(self, inner: _Inner, subscription: listening.Subscription) -> None:
+        self._inner = inner
+        self._subscription = subscription
+
+    @property
+    def honoured(self) -> Mapping[str, Any]:
+        """What the server agreed to tell of, as a filter of `subscriptions/listen`; empty until it has said so."""
+        return self._subscription.honoured
+
+    def __iter__(self) -> Iterator[Change]:
+        return self
+
+    def __next__(self) -> Change:
+        """The next change.
+
+        Raises:
+            ClientError: The subscription broke off, and could not be renewed.
+        """
+        try:
+            return cast(Change, self._inner.wait(self._subscription.__anext__))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def __enter__(self) -> Self:
+        self._inner.wait(self._subscription.__aenter__)
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.cancel()
+
+    def __del__(self) -> None:
+        self.cancel()
+
+    def close(self) -> None:
+        """End the subscription."""
+        self.cancel()
+
+    def cancel(self) -> None:
+        """The same."""
+        self._inner.let(self._subscription.cancel)
+
+
+class Client(Ways):
+    """Talks to one MCP server, as `mcpserve.client.Client` does, in functions that wait; from any thread.
+
+    It takes what that takes, and has what that has. Handlers and `on_notice` are plain functions that may take their
+    time and use the client: they are called in threads of their own, `on_notice` one by one. A `reactor`, if one is
+    given, runs in another thread.
+    """
+
+    @_like(client.Client.__init__)
+    def __init__(self, *args: Any, **named: Any) -> None:
+        self._inner = _Inner(*args, **named)
+
+    # --- life
+
+    def open(self) -> Self:
+        """Connect, find out what the server speaks, shake hands if it wants that."""
+        self._inner.wait(self._inner.open)
+        return self
+
+    def close(self) -> None:
+        """Cancel all that runs, end the session; within `timeouts.close`. A closed client stays closed."""
+        self._inner.wait(self._inner.close)
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *reason: object) -> None:
+        self.close()
+
+    @property
+    def server(self) -> ServerDescription:
+        """What the server says of itself."""
+        return self._inner.server
+
+    # --- what the server has
+
+    discover = _waits(client.Client.discover)
+    """Ask the server again what it is and can; where that is said once in a session, what it said."""
+
+    list_tools = _waits(client.Client.list_tools)
+    """All tools, of all pages."""
+
+    list_prompts = _waits(client.Client.list_prompts)
+    """All prompts; as `list_tools`."""
+
+    list_resources = _waits(client.Client.list_resources)
+    """All resources; as `list_tools`."""
+
+    list_resource_templates = _waits(client.Client.list_resource_templates)
+    """All templates of resources, the template in `uri`; as `list_tools`."""
+
+    # --- its use
+
+    @_like(client.Client.call_tool)
+    def call_tool(
+        self,
+        *args: Any,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_log: Callable[[LogMessage], None] | None = None,
+        **named: Any,
+    ) -> Result:
+        """Call a tool and wait for its result; what it says on the way is told in this thread."""
+        if on_progress is None and on_log is None:
+            return cast(Result, self._inner.wait(lambda: self._inner.call_tool(*args, **named)))
+        with ToolStream(self._inner, self._inner.call(*args, progress=on_progress is not None, **named)) as stream:
+            for event in stream:
+                if isinstance(event, Result):
+                    return event
+                if isinstance(event, Progress):
+                    if on_progress is not None:
+                        on_progress(event)
+                elif on_log is not None:
+                    on_log(event)
+        raise CancelledError("It was cancelled in another thread")
+
+    @_like(client.Client.stream_tool)
+    def stream_tool(self, *args: Any, **named: Any) -> ToolStream:
+        """Call a tool and get what it says as it comes: progress, log messages, and its result as the last."""
+        return ToolStream(self._inner, self._inner.stream_tool(*args, **named))
+
+    read_resource = _waits(client.Client.read_resource)
+    """What a resource holds."""
+
+    get_prompt = _waits(client.Client.get_prompt)
+    """A prompt, filled in with arguments."""
+
+    complete = _waits(client.Client.complete)
+    """Suggestions for an argument."""
+
+    @_like(client.Client.listen)
+    def listen(self, **named: Any) -> Subscription:
+        """Hear of changes: of the lists of tools, prompts and resources, and of single resources."""
+        return Subscription(self._inner, self._inner.wait(lambda: self._inner.listen(**named)))
+
+    ping = _waits(client.Client.ping)
+    """Ask for a sign of life; the seconds that it took."""
+
+    set_log_level = _waits(client.Client.set_log_level)
+    """Choose the least severe log messages that are wanted."""
+
+    request = _waits(client.Client.request)
+    """Send any request; the result as it came."""
+
+    notify = _waits(client.Client.notify)
+    """Send any notification."""
