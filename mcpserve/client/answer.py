@@ -134,7 +134,7 @@ class Inflow(Protocol):
 
     def _end(self, problem: ClientError | None) -> None:
         self.ended, self.problem = True, problem
-        self._reading.deadline.stop()
+        self._reading.deadline.end()
         self._reading.ended(self)
         self._wake()
 

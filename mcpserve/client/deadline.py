@@ -52,6 +52,11 @@ class Deadline:
             self._call.cancel()
             self._call = None
 
+    def end(self) -> None:
+        """Wait no more, for good; whoever was to be told is let go, so that no garbage collector has to find them."""
+        self.stop()
+        self.passed = _nobody
+
     def _look(self) -> None:
         self._call = None
         seconds = self._seconds
@@ -63,3 +68,7 @@ class Deadline:
             return
         self._seconds = None
         self.passed(self._which, seconds)
+
+
+def _nobody(which: str, seconds: float) -> None:
+    """There is nobody to tell any more."""

@@ -112,6 +112,7 @@ class Exchange:
         if not self._producer.startProducing(collected).called:
             self._producer.stopProducing()
             raise TypeError("The body of a request has to be in memory")
+        self._producer = None
         return collected.data
 
     def fail(self, reason: Exception) -> None:
@@ -163,6 +164,7 @@ class Response:
         for piece in held:
             protocol.dataReceived(piece)
         if self._end is not None:
+            self._reader = None
             protocol.connectionLost(self._end)
         elif held and not self.paused:
             self._resume()
@@ -182,13 +184,14 @@ class Response:
             self._reader.dataReceived(data)
 
     def finish(self, reason: Failure, content: bytes = b"") -> None:
-        """Nothing more will come but this; the connection is no longer ours."""
+        """Nothing more will come but this; the connection is no longer ours, and the reader is let go."""
         self._connection = None
         if content:
             self.deliver(content)
         self._end = reason
-        if self._reader is not None:
-            self._reader.connectionLost(reason)
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.connectionLost(reason)
 
     # --- of the reader
 

@@ -237,7 +237,7 @@ class Web:
         finally:
             self._sending.discard(sending)
             if answer is None:
-                deadline.stop()
+                deadline.end()
         return answer
 
     def _request(self, method: str, place: Place, headers: Mapping[str, str], sending: _Sending) -> Deferred[Any]:

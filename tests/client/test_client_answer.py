@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from mcpserve.client.limits import Timeouts
@@ -412,4 +414,19 @@ def test_an_answer_leaves_no_timer(setting: Setting) -> None:
     """When an answer has ended, only the idle connection is left to look after."""
     Task(setting.answered(answer()).whole())
     assert len(setting.network.clock.getDelayedCalls()) == 1
+    setting.close()
+
+
+@pytest.mark.parametrize("data", [answer(b"{}"), stream() + events("1") + chunk(b"")], ids=["whole", "events"])
+def test_nothing_is_left_to_the_garbage_collector(setting: Setting, data: bytes) -> None:
+    """What belonged to an answer goes with it: there are no circles, which would cost more than the call itself."""
+    Task(setting.answered(data).whole())
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            Task(setting.answered(data).whole())
+        assert gc.collect() < 10
+    finally:
+        gc.enable()
     setting.close()
