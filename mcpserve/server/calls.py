@@ -70,13 +70,16 @@ class Runner:
         calls: Where what runs is counted, together with the other kinds.
         answers: How a call of this kind is answered.
         rates: How often each may be called, if that is bounded.
+        beside: What runs the same, and answers it in another way; what runs is counted together.
     """
 
-    def __init__(self, calls: Calls, answers: Answers, rates: ToolRates | None = None) -> None:
+    def __init__(
+        self, calls: Calls, answers: Answers, rates: ToolRates | None = None, beside: Runner | None = None
+    ) -> None:
         self._calls = calls
         self._answers = answers
         self._rates = rates
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, int] = {} if beside is None else beside._counts
 
     def expect(self, served: Served, caller: Caller) -> None:
         """See that there will be a place, before anything is done for the call.

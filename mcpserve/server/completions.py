@@ -77,7 +77,7 @@ class Completions:
             runner = self._runner
             if isinstance(target, Resource) and self._permits.varies(target):
                 answers = CompletionAnswers(self._envelope, self._readable(target, name, chosen, caller))
-                runner = Runner(self._calls, answers)
+                runner = Runner(self._calls, answers, beside=self._runner)
             runner.run(completer, arguments, exchange, metadata, caller)
 
     def _readable(

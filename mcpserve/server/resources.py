@@ -43,6 +43,7 @@ class Resources:
         self._listed = library.listed()
         self._told: tuple[str, Conditions] | None = None
         self._runner = Runner(calls, ResourceAnswers(envelope, permits))
+        self._runner_for_named = Runner(calls, ResourceAnswers(envelope, permits, named=True), beside=self._runner)
         self._pages = Pages[Resource | File]("resources", offers.resource, envelope, permits)
         self._template_pages = Pages[Resource]("resourceTemplates", offers.resource_template, envelope, permits)
         self.methods: Mapping[str, Method] = {
@@ -92,7 +93,8 @@ class Resources:
         found = self.find(uri, exchange.revision, caller)
         if found is None:
             raise UnknownResource(uri)
-        self._runner.run(*found, exchange, metadata, caller)
+        runner = self._runner if caller.name is None else self._runner_for_named
+        runner.run(*found, exchange, metadata, caller)
 
     def find(self, uri: str, revision: Revision, caller: Caller) -> tuple[Resource, Mapping[str, Any]] | None:
         """The resource that a URI names, and what its function gets, if there is one and the caller may use it.
@@ -123,20 +125,27 @@ class Resources:
 class ResourceAnswers:
     """How resources/read is answered.
 
+    Args:
+        envelope: What the revision adds to a result.
+        permits: Who may use what.
+        named: Whether it is answered to somebody who had to say who he is.
+
     Spec: Resources, Error Handling; Caching.
     """
 
     noun: ClassVar[str] = "resource"
     envelope: wire.Envelope
     permits: Permits
+    named: bool = False
 
     def succeed(self, served: Resource, value: object, exchange: Exchange) -> None:
         """See `Answers.succeed`."""
         uri = exchange.request.params["uri"]
         parts = to_contents(value, uri, served)
         ttl_ms = round(served.options.ttl * 1000)
-        # what not everybody may read is for no shared cache, whatever its author says
-        scope = "private" if self.permits.conditions(served, uri) else served.options.cache_scope
+        # what not everybody may read, or nobody unknown, is for no shared cache, whatever its author says
+        mine = self.named or self.permits.conditions(served, uri)
+        scope = "private" if mine else served.options.cache_scope
         result = offers.read_result(parts)
         exchange.succeed(self.envelope.cacheable(result, exchange.revision, ttl_ms=ttl_ms, scope=scope))
 

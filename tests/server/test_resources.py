@@ -136,6 +136,20 @@ def test_a_blob_of_a_template() -> None:
     assert (result["ttlMs"], result["cacheScope"]) == (0, "private")
 
 
+def test_who_has_a_name_reads_for_himself() -> None:
+    """What is public to its author may be for nobody unknown to who runs the server."""
+    result = Desk(today).ask("resources/read", {"uri": "notes://today"}, caller="ada").result
+    assert (result["ttlMs"], result["cacheScope"]) == (500, "private")
+
+
+def test_readings_with_and_without_a_name_are_counted_together() -> None:
+    """They are one function."""
+    desk = Desk(resource_of(Deferred, max_concurrent=1))
+    read(desk, "a://b")
+    code, message = desk.ask("resources/read", {"uri": "a://b"}, caller="ada").error
+    assert (code, "busy" in message) == (-32603, True)
+
+
 def test_a_legacy_reading() -> None:
     """It has nothing that the revision does not know."""
     result = read(Desk(today), "notes://today", V2025_11_25).result

@@ -300,12 +300,13 @@ def test_a_uri_of_a_template(uri: str, open: bool) -> None:
 
 
 def test_a_cache_that_others_share() -> None:
-    """What is not for everybody never gets the scope "public", whatever its author says."""
+    """What is not for everybody never gets the scope "public", nor what a caller with a name is told, whatever its
+    author says.
+    """
     server = serving(URIS)
-    scopes = [
-        server.modern("resources/read", {"uri": u}, headers=OPS).result["cacheScope"] for u in ("page://6", "page://5")
-    ]
-    assert scopes == ["public", "private"]
+    asked = [("page://6", NOBODY), ("page://6", OPS), ("page://5", OPS)]
+    scopes = [server.modern("resources/read", {"uri": u}, headers=who).result["cacheScope"] for u, who in asked]
+    assert scopes == ["public", "private", "private"]
 
 
 def test_suggestions_are_of_what_one_may_read() -> None:
