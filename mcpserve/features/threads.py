@@ -55,6 +55,11 @@ class ToolThreads:
         # A tool that never comes back must not keep the process from ending.
         self.pool.threadFactory = _daemon  # type: ignore[assignment]
 
+    @property
+    def taken(self) -> int:
+        """Calls that have a thread or wait for one."""
+        return self._taken
+
     def start(self) -> None:
         """Begin to take calls."""
         self.pool.start()

@@ -100,12 +100,12 @@ class SseSession:
                 raise
             self._conversation.refuse(error, message.id)
 
-    def close(self) -> None:
-        """End the stream."""
+    def close(self, retry_ms: int | None = None) -> None:
+        """End the stream; `retry_ms` says when to open another."""
         self._conversation.lost()
         self._over()
         self._writer.listener = None
-        self._writer.end()
+        self._writer.end(b"" if retry_ms is None else sse.retry(retry_ms))
 
     # --- Way
 
@@ -213,10 +213,10 @@ class HttpSse:
         resource = RoutedResource(self.app)
         return {path.encode("ascii"): resource for path in (STREAM, MESSAGES)}
 
-    def close_all(self) -> None:
-        """End all streams."""
+    def close_all(self, retry_ms: int | None = None) -> None:
+        """End all streams; see `SseSession.close`."""
         for session in list(self._sessions.values()):
-            session.close()
+            session.close(retry_ms)
 
     def __len__(self) -> int:
         return len(self._sessions)

@@ -148,10 +148,12 @@ class Session:
         for stream in list(self._streams.values()):
             stream.close()
 
-    def end_standalone(self) -> None:
-        """End the standalone stream, which has no reply to wait for."""
-        if self._standalone is not None:
-            self._standalone.close()
+    def end_standalone(self, retry_ms: int) -> None:
+        """End the standalone stream, which has no reply to wait for, and tell when to come back."""
+        standalone = self._standalone
+        if standalone is not None:
+            standalone.close_stream(retry_ms)
+            standalone.close()
 
     def send_away(self, retry_ms: int) -> None:
         """Close the connections of all streams that can be resumed, and tell when to come back.

@@ -38,6 +38,10 @@ class Publisher:
     Args:
         soon: Calls a function in the reactor's thread, in a turn to come; may be called in any thread. It is
             `reactor.callFromThread`.
+
+    Attributes:
+        told: How often a listener has heard a notice.
+        coalesced: How many notices were not told on their own, as a newer one of the same topic took their place.
     """
 
     def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
@@ -47,6 +51,8 @@ class Publisher:
         self._asked = False
         self._telling: Iterator[tuple[Listener, Notice]] | None = None
         self._listeners: dict[Topic, dict[Listener, None]] = {}
+        self.told = 0
+        self.coalesced = 0
 
     def publish(self, notice: Notice) -> None:
         """Tell all who listen to the notice's topic, soon. May be called in any thread; never waits, never raises.
@@ -56,7 +62,9 @@ class Publisher:
         if notice.topic not in self._listeners:
             return
         with self._lock:
-            self._waiting[notice.topic] = notice.after(self._waiting.get(notice.topic))
+            before = self._waiting.get(notice.topic)
+            self.coalesced += before is not None
+            self._waiting[notice.topic] = notice.after(before)
             asked, self._asked = self._asked, True
         if not asked:
             self._soon(self._spread)
@@ -106,6 +114,7 @@ class Publisher:
     def _tell(self, listener: Listener, notice: Notice) -> None:
         if listener not in self._listeners.get(notice.topic, ()):
             return  # it has left since
+        self.told += 1
         try:
             listener.hear(notice)
         except Exception:

@@ -200,6 +200,7 @@ class Subscription:
         if not self._tells(notice):
             return
         if self._behind:
+            self._publisher.coalesced += notice.topic in self._waiting
             self._waiting[notice.topic] = notice
         else:
             self.exchange.notify(notice.tagged(self._encoded_id))

@@ -113,6 +113,11 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._works) + len(self._ended)
 
+    @property
+    def at_work(self) -> int:
+        """Those that have not ended."""
+        return len(self._works)
+
     def capabilities(self, revision: Revision) -> dict[str, Any]:
         """What is declared of tasks."""
         return {"extensions": {EXTENSION: {}}} if revision.modern else {}

@@ -84,6 +84,7 @@ class Watch:
         if not self._subscriptions.tells(notice, self.caller):
             return
         if not self._send(notice.plain):
+            self._publisher.coalesced += notice.topic in self._waiting
             self._waiting[notice.topic] = notice
 
     def opened(self) -> None:

@@ -12,6 +12,7 @@ from twisted.python.usage import UsageError
 
 from mcpserve.errors import ConfigurationError, PluginError
 from mcpserve.service import stdio
+from mcpserve.service.logs import Logs
 from mcpserve.service.options import FIELDS, SettingOptions, refuse, taking
 from mcpserve.service.plugins import load, report
 from mcpserve.service.settings import HTTP_ONLY
@@ -38,7 +39,7 @@ class StdioOptions(SettingOptions):
 
     def report(self) -> int:
         """Say what would be served; nothing is listened on."""
-        return report(attrs.evolve(self.settings, listen=()), sys.stdout)
+        return report(attrs.evolve(self.settings, listen=(), ops_listen=()), sys.stdout)
 
 
 def main(words: Sequence[str]) -> None:
@@ -59,9 +60,9 @@ def main(words: Sequence[str]) -> None:
 def serve_stdio(options: StdioOptions) -> None:
     """Serve over standard input and output. From here on, nobody else writes to standard output: no plugin does."""
     descriptors = stdio.claim_descriptors()
-    stdio.log_to_stderr()
+    logs = Logs(options.settings.log_format)
+    stdio.log_to_stderr(logs)
     try:
-        catalog = load(options.settings)
+        stdio.run(reactor, options.settings, load(options.settings), descriptors, logs)
     except (ConfigurationError, PluginError) as error:
         refuse(str(error))
-    stdio.run(reactor, options.settings, catalog, descriptors)

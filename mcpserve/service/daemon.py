@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -22,13 +22,18 @@ from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.sessions import Sessions
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.service import bounds
+from mcpserve.service.gauges import Gauges
 from mcpserve.service.greeting import greeting
 from mcpserve.service.identity import Entrance
 from mcpserve.service.listening import listen
+from mcpserve.service.logs import Logs
+from mcpserve.service.observers import Observers
 from mcpserve.service.offer import Offer, pause
+from mcpserve.service.operation import Operation
 from mcpserve.service.settings import Settings
 from mcpserve.service.signals import on_stop
 from mcpserve.service.storage import MEMORY, storage
+from mcpserve.service.systemd import Supervisor
 from mcpserve.stores.events import EventLimits
 from mcpserve.web.admission import Admission
 from mcpserve.web.cors import Cors
@@ -44,6 +49,12 @@ FLUSH = 0.1
 """Seconds between the last word to the clients and the end of the process, for the words to leave."""
 
 
+LATE = 2.5
+"""Seconds that a connection which was let in at the last moment has for its request, and that for its answer."""
+
+LOOK = 0.02
+"""Seconds between two looks at whether something has ended."""
+
 RESTART = 2.0
 """Seconds after which a client may find the next process. Clients try twice, so that half of a drain is enough."""
 
@@ -55,16 +66,32 @@ class Daemon(Service):
         reactor: What it runs on.
         settings: What the operator set.
         catalogs: What plugins bring, to begin with.
+        logs: How it writes about requests.
+        supervisor: Who started it, and wants to hear of it.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        catalogs: Catalogs,
+        logs: Logs | None = None,
+        supervisor: Supervisor | None = None,
+    ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._ports: list[IListeningPort] = []
+        self._ops_ports: list[IListeningPort] = []
+        self._hurried = False
+        self._logs = logs or Logs()
         self._problem: str | None = None
         self._storage = storage(reactor, settings.store)
         self._entrance = Entrance(reactor, settings, {STREAM: (MESSAGES,)} if settings.http_sse else {})
-        self.offer = Offer(reactor, settings, catalogs, self._storage.tasks, self._entrance.challenges)
+        self._observers = Observers(reactor, settings, self._logs)
+        observer = self._observers.observer
+        self.operation = Operation(reactor, settings, self._storage, self._entrance, supervisor)
+        self.offer = Offer(reactor, settings, catalogs, self._storage.tasks, self._entrance.challenges, observer)
+        self._observers.look_at(self.offer)
         turns = Turns(reactor, StreamLimits(keep_alive=settings.keep_alive, buffer=settings.stream_buffer))
         self.sessions = Sessions(reactor, session_limits(settings), self._storage.sessions)
         trusted = bounds.proxies(settings)
@@ -77,7 +104,11 @@ class Daemon(Service):
         endpoint = Endpoint(self.offer.dispatcher, admission, turns, legacy)
         handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
         self.http_sse = HttpSse(handshake, admission, turns, http_sse_limits(settings), bounds.prefix(settings))
-        others = {**self._entrance.places(admission), **(self.http_sse.places() if settings.http_sse else {})}
+        others = {
+            **self.operation.health.places(),
+            **self._entrance.places(admission),
+            **(self.http_sse.places() if settings.http_sse else {}),
+        }
         cors = Cors(admission.origins, admission.check_origin, answer_error, settings.cors_credentials)
         resource = RoutedResource(endpoint.app, others=others, preflight=cors.preflight)
         self.site = McpSite(
@@ -88,8 +119,19 @@ class Daemon(Service):
             crowd=bounds.crowd_limits(settings),
             proxies=trusted,
             dress=cors.headers,
+            observer=observer,
         )
         self.site.noisy = False
+        self.ops_site = self.operation.site(self._observers.tally) if settings.ops_listen else None
+        gauges = Gauges(
+            site=self.site,
+            turns=turns,
+            sessions=self.sessions,
+            http_sse=self.http_sse,
+            offer=self.offer,
+            doorkeeper=self._entrance.doorkeeper,
+        )
+        self.operation.look_at(gauges)
 
     def privilegedStartService(self) -> None:
         """Listen while the process may still do so on ports below 1024; `twistd` calls this, `twist` does not."""
@@ -115,17 +157,31 @@ class Daemon(Service):
         self._reactor.callWhenRunning(self._started)
 
     async def _stop(self) -> None:
-        await DeferredList([_stopped(port) for port in self._ports], consumeErrors=True)
+        self.operation.stopping()
+        await self._until(self._settings.drain_delay, lambda: not self._hurried)
+        await _all_stopped(self._ports)
         self.site.drain()
         self._send_away()
         await self.offer.wind_up(self._settings.drain)
+        # who was let in a moment before has a request on its way
+        await self._until(LATE, lambda: bool(self.site.expected or self.offer.calls.running))
+        self.offer.hurry()
         await self._storage.written()
         self.sessions.suspend()
-        self.http_sse.close_all()
+        self.http_sse.close_all(round(1000 * RESTART))
         await pause(self._reactor, FLUSH if self.site.connections else 0)
         await self._storage.close()
         self.offer.stop()
         await self._entrance.stop()
+        await self._observers.stop()
+        self.operation.stop()
+        await _all_stopped(self._ops_ports)
+
+    async def _until(self, seconds: float, goes_on: Callable[[], bool]) -> None:
+        """Wait for so long at the most, while something goes on."""
+        end = self._reactor.seconds() + seconds
+        while self._reactor.seconds() < end and goes_on():
+            await pause(self._reactor, min(LOOK, end - self._reactor.seconds()))
 
     def _restore(self) -> None:
         self._storage.open()
@@ -134,11 +190,14 @@ class Daemon(Service):
             _log.info("Sessions that go on from {store}: {sessions}", sessions=restored, store=self._settings.store)
 
     def _send_away(self) -> None:
-        """The next process can go on with streams that are written down, if their clients come back to it; not yet."""
+        """The next process can go on with streams that are written down, if their clients come back to it; not yet.
+
+        Where nothing is written down they come back to begin anew, and will find nobody before.
+        """
         retry_ms = round(1000 * (RESTART + (self._settings.drain / 2 if self.offer.calls.running else 0)))
         for session in self.sessions:
             if self.sessions.journal is None:
-                session.end_standalone()
+                session.end_standalone(retry_ms)
             else:
                 session.send_away(retry_ms)
 
@@ -152,12 +211,17 @@ class Daemon(Service):
 
     def _listen(self) -> None:
         for description in self._settings.listen:
-            try:
-                listen(self._reactor, description, self.site).addCallbacks(self._ports.append, self._refused)
-            except ConfigurationError as error:
-                self._problem = str(error)
-            if self._problem is not None:
-                raise StartError(self._problem)
+            self._listen_on(description, self.site, self._ports)
+        for description in self._settings.ops_listen:
+            self._listen_on(description, self.ops_site, self._ops_ports)
+
+    def _listen_on(self, description: str, site: Any, ports: list[IListeningPort]) -> None:
+        try:
+            listen(self._reactor, description, site).addCallbacks(ports.append, self._refused)
+        except ConfigurationError as error:
+            self._problem = str(error)
+        if self._problem is not None:
+            raise StartError(self._problem)
 
     def _refused(self, failure: Failure) -> None:
         """The endpoints that Twisted ships fail at once; one that fails later finds the process running already."""
@@ -169,10 +233,18 @@ class Daemon(Service):
     def _started(self) -> None:
         self._take_signals()
         bounds.say_if_few_files(self._settings)
-        # Twisted has made sys.stdout a log by now; this is for the person who started the server
+        self._observers.start(self.offer)
         asks = self._entrance.doorkeeper is not None
         text = greeting(self._settings.listen, self._ports, self.offer.features.catalogs, asks=asks)
-        print(text, file=sys.__stdout__, flush=True)
+        if self._logs.for_machines:
+            _log.info("{text}", text=text.partition("\nTry it")[0])
+        else:
+            # Twisted has made sys.stdout a log by now; this is for the person who started the server
+            print(text, file=sys.__stdout__, flush=True)
+        self._serving()
+
+    def _serving(self) -> None:
+        self.operation.serving(f"Serving {self.offer.features.catalogs.counted()}")
 
     def _take_signals(self) -> None:
         on_stop(self._reactor, self._stop_or_hurry)
@@ -184,8 +256,11 @@ class Daemon(Service):
 
     def reload(self) -> None:
         """Read keys and plugins anew, as at SIGHUP; what is wrong with either leaves the old ones in place."""
+        self.operation.reloading()
         self._expel(self._entrance.reload())
         self.offer.reload()
+        if self.running:
+            self._serving()
 
     def _expel(self, parties: Collection[str]) -> None:
         """End what runs for callers whose keys were all revoked."""
@@ -198,6 +273,7 @@ class Daemon(Service):
         if self.running:
             self._reactor.stop()
         else:
+            self._hurried = True
             self.offer.hurry()
 
 
@@ -220,6 +296,10 @@ def http_sse_limits(settings: Settings) -> HttpSseLimits:
     """The bounds of the streams of HTTP with SSE: each is a session."""
     of_caller = bounds.share(settings, settings.max_sessions, settings.max_sessions_of_caller)
     return HttpSseLimits(count=settings.max_sessions, of_caller=of_caller, lifetime=settings.session_lifetime)
+
+
+async def _all_stopped(ports: Sequence[IListeningPort]) -> None:
+    await DeferredList([_stopped(port) for port in ports], consumeErrors=True)
 
 
 def _stopped(port: IListeningPort) -> Deferred[Any]:

@@ -137,6 +137,11 @@ class Entrance:
         _log.info("Keys reloaded: {count}; callers that have none any more: {gone}", count=len(ring), gone=len(gone))
         return gone
 
+    def problem(self) -> str | None:
+        """Why nobody at all could come in now; None if somebody can."""
+        problems = [issuer.problem for issuer in self._issuers]
+        return problems[0] if problems and all(problems) and not self._settings.keys else None
+
     def _tokens(self) -> Tokens:
         # late: treq, PyJWT and cryptography are for those who use them
         from mcpserve.service.fetching import Fetcher  # noqa: PLC0415

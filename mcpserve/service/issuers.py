@@ -132,6 +132,15 @@ class Issuer:
             self.refresh()
         return self._keys
 
+    @property
+    def problem(self) -> str | None:
+        """Why no token of this issuer can be looked at now; None if they can."""
+        try:
+            self._held(self._clock.seconds())
+        except IssuerUnavailable as error:
+            return str(error)
+        return None
+
     def refresh(self) -> None:
         """Fetch the keys without anybody waiting for them; failures are logged."""
         self._fetch().addErrback(lambda failure: failure.trap(IssuerUnavailable) and None)

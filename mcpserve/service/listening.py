@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import socket
+from functools import cache
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,6 +21,9 @@ BACKLOG = 1024
 
 PROXY = "haproxy:"
 """Before an endpoint description: whoever connects begins with a line of the PROXY protocol."""
+
+SYSTEMD = "systemd"
+"""The kind of an endpoint whose socket systemd holds, and passes to us."""
 
 VANISHED = 20
 """Seconds after which a peer that answers nothing is given up."""
@@ -49,6 +54,10 @@ def parse(reactor: Any, description: str) -> IStreamServerEndpoint:
     """
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, _with_backlog(description))
+    except LookupError as error:
+        # Twisted's message would be that of a list or a dictionary
+        what = f"listen: {description!r}: systemd has passed no such socket to this process"
+        raise ConfigurationError(what) from error
     except Exception as error:
         raise ConfigurationError(f"listen: {description!r} is not an endpoint: {error}") from error
     return endpoint
@@ -59,6 +68,8 @@ def on_loopback(description: str) -> bool:
     kind, *parts = re.split(r"(?<!\\):", description.removeprefix(PROXY))
     if kind == "unix":
         return True
+    if kind == SYSTEMD:
+        return _passed_on_loopback(description.removeprefix(PROXY))
     interfaces = [part.removeprefix("interface=") for part in parts if part.startswith("interface=")]
     return kind in ("tcp", "tcp4", "tcp6", "ssl") and any(map(_is_loopback, interfaces))
 
@@ -66,6 +77,18 @@ def on_loopback(description: str) -> bool:
 def is_proxied(description: str) -> bool:
     """Tell whether an endpoint takes the PROXY protocol."""
     return description.startswith(PROXY)
+
+
+@cache
+def _passed_on_loopback(description: str) -> bool:
+    """Look at the socket that systemd has passed. Asked for again after it was taken over, it is what it was."""
+    try:
+        endpoint: Any = serverFromString(None, description)
+        with socket.socket(fileno=os.dup(endpoint.fileno)) as passed:
+            local = passed.family == socket.AF_UNIX or _is_loopback(passed.getsockname()[0])
+    except (LookupError, ValueError, TypeError, OSError):
+        return False  # it can't be listened on either, and that is said elsewhere
+    return local
 
 
 def _is_loopback(interface: str) -> bool:

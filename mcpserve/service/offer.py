@@ -23,6 +23,7 @@ from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import Calls
 from mcpserve.server.dispatch import Dispatcher, Feature
 from mcpserve.server.features import PluginFeatures
+from mcpserve.server.observing import Observer
 from mcpserve.server.permits import NO_CHALLENGES, Permits
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.rescans import Rescans
@@ -48,6 +49,7 @@ class Offer:
         catalogs: What plugins bring, to begin with.
         tasks: Where tasks are kept, if not in memory.
         challenges: What a caller is told whose credential lacks scopes.
+        observer: Who watches, if anybody does.
 
     Attributes:
         dispatcher: Where a transport hands its requests to.
@@ -56,6 +58,7 @@ class Offer:
         tasks: What calls of tools have become.
         publisher: Where what has changed is told.
         subscriptions: Who hears of it.
+        threads: Where tools that block run.
     """
 
     def __init__(
@@ -65,15 +68,16 @@ class Offer:
         catalogs: Catalogs,
         tasks: TaskStore | None = None,
         challenges: Challenges = NO_CHALLENGES,
+        observer: Observer | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
+        self.threads = ToolThreads(reactor, settings.threads, settings.thread_queue)
         envelope = Envelope(Implementation(name=settings.name, version=version("mcpserve")))
         seals = Seals(reactor, settings.state_key or None, settings.state_ttl)
-        runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self._threads, seals=seals)
-        self.calls = Calls(runtime, call_limits(settings), tool_rates(settings))
-        self.publisher = Publisher(self._threads.call_in_reactor)
+        runtime = Runtime(clock=reactor, wheel=TimingWheel(reactor), threads=self.threads, seals=seals)
+        self.calls = Calls(runtime, call_limits(settings), tool_rates(settings), observer)
+        self.publisher = Publisher(self.threads.call_in_reactor)
         self.tasks = Tasks(envelope, runtime, task_limits(settings), store=tasks, publisher=self.publisher)
         permits = Permits(settings.access, challenges)
         self.features = PluginFeatures(catalogs, envelope, self.calls, self.tasks, permits)
@@ -89,12 +93,13 @@ class Offer:
             knows=self.features.knows,
             tells=self.features.tells,
         )
-        self.dispatcher = Dispatcher([*features, self.subscriptions], envelope, settings.instructions or None)
+        instructions = settings.instructions or None
+        self.dispatcher = Dispatcher([*features, self.subscriptions], envelope, instructions, observer)
 
     def start(self) -> None:
         """Begin: blocking tools get their threads, what plugins publish is told, and kept tasks are there again."""
         self.tasks.restore()
-        self._threads.start()
+        self.threads.start()
         publish.attach(self.publisher)
         self._rescans.start()
 
@@ -102,7 +107,7 @@ class Offer:
         """All is over: the threads end."""
         publish.detach(self.publisher)
         self._rescans.stop()
-        self._threads.stop()
+        self.threads.stop()
 
     def reload(self) -> None:
         """Load the plugins anew. If something is wrong with them, the old ones stay. What runs goes on."""

@@ -97,7 +97,7 @@ def report(
         The exit status: 0 when it would be served, 1 when not.
     """
     catalogs, problems = Catalogs(), []
-    for description in settings.listen:
+    for description in (*settings.listen, *settings.ops_listen):
         try:
             parse(description)
         except ConfigurationError as error:
@@ -114,13 +114,19 @@ def report(
     if problems:
         print("Not ready:", *problems, sep="\n", file=out)
         return 1
-    for endpoint in settings.listen:
-        print(f"listen    {endpoint}", file=out)
+    _say_where(settings, out)
     for kind, catalog in catalogs.kinds():
         for item in catalog:
             print(f"{kind:9} {_shown(item):24} {item.origin}", file=out)
     print(f"Ready: {catalogs.counted()}.", file=out)
     return 0
+
+
+def _say_where(settings: Settings, out: TextIO) -> None:
+    for endpoint in settings.listen:
+        print(f"listen    {endpoint}", file=out)
+    for endpoint in settings.ops_listen:
+        print(f"operate   {endpoint}", file=out)
 
 
 def _shown(item: Any) -> str:

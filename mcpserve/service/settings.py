@@ -95,6 +95,18 @@ class Settings:
     name: str = setting("mcpserve", "The name that the server gives itself.")
     instructions: str = setting("", "Guidance for models on how to use this server.")
     drain: float = setting(10.0, "Seconds that running calls may take to end when the server stops.", least=0)
+    drain_delay: float = setting(
+        0.0, "Seconds between being no longer ready and listening no more, for a load balancer to notice.", least=0
+    )
+    ops_listen: tuple[str, ...] = setting(
+        (), "Where to listen for the operator: an endpoint for /metrics, and for /health with details. Repeatable."
+    )
+    log_format: str = setting("text", "How the log is written: text, for people, or json, for machines.")
+    access_log: bool = setting(False, "Write a line for each request into the log.")
+    tracing: bool = setting(
+        False, "Send an OpenTelemetry span for each request to where OTEL_EXPORTER_OTLP_ENDPOINT says."
+    )
+    blocked_after: float = setting(1.0, "Seconds after which the log names what blocks the reactor. 0: never.", least=0)
     page_size: int = setting(250, "Items on one page of a list.", least=1)
     keep_alive: float = setting(15.0, "Seconds of silence after which a stream gets a comment.", least=0.1)
     stream_buffer: int = setting(1024 * 1024, "Bytes that may wait for one slow reader.", least=1024)
@@ -140,6 +152,7 @@ class Settings:
     plugin: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
 
+FORMATS = ("text", "json")
 _STORE = re.compile(r"memory|sqlite:.+")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}=")
 KNOWN: Mapping[str, Any] = {field.name: field for field in attrs.fields(Settings)}
@@ -147,6 +160,8 @@ KNOWN: Mapping[str, Any] = {field.name: field for field in attrs.fields(Settings
 HTTP_ONLY = frozenset(
     {
         "listen",
+        "ops_listen",
+        "drain_delay",
         "allow_hosts",
         "allow_origins",
         "public_url",
@@ -273,6 +288,8 @@ def checked(key: str, value: Any, source: str) -> Any:
         raise ConfigurationError(f"{source}: state_key must be 32 bytes in URL-safe base64, ending with one =")
     if key == "store" and not _STORE.fullmatch(value):
         raise ConfigurationError(f"{source}: store must be memory, or sqlite: and the name of a file, not {value!r}")
+    if key == "log_format" and value not in FORMATS:
+        raise ConfigurationError(f"{source}: log_format must be {' or '.join(FORMATS)}, not {value!r}")
     _check_form(key, value, source)
     return kind(value)
 

@@ -29,7 +29,6 @@ from twisted.logger import (
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
-    textFileLogObserver,
 )
 
 from mcpserve.errors import StartError
@@ -37,6 +36,8 @@ from mcpserve.features.catalog import Catalogs
 from mcpserve.legacy.handshake import Handshake
 from mcpserve.legacy.talk import Talk
 from mcpserve.server.conversation import Conversation
+from mcpserve.service.logs import Logs
+from mcpserve.service.observers import Observers
 from mcpserve.service.offer import Offer, pause
 from mcpserve.service.settings import Settings
 from mcpserve.service.signals import on_stop
@@ -58,16 +59,18 @@ class LineServer:
         reactor: What it runs on.
         settings: What the operator set.
         catalogs: What plugins bring.
+        logs: How it writes about requests.
 
     Attributes:
         protocol: To be connected to a transport.
         over: Fires with None when all is over.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs) -> None:
+    def __init__(self, reactor: Any, settings: Settings, catalogs: Catalogs, logs: Logs | None = None) -> None:
         self._reactor = reactor
         self._settings = settings
-        self.offer = Offer(reactor, settings, catalogs)
+        self._observers = Observers(reactor, attrs.evolve(settings, ops_listen=()), logs or Logs())
+        self.offer = Offer(reactor, settings, catalogs, observer=self._observers.observer)
         limits = LineLimits(line=settings.body_limit, buffer=settings.stream_buffer)
         self._handshake = Handshake(self.offer.dispatcher, self.offer.subscriptions)
         self.protocol = LineProtocol(self.offer.dispatcher, limits, self._legacy, self.stop, settings.access.local)
@@ -78,6 +81,7 @@ class LineServer:
     def start(self) -> None:
         """Begin to serve."""
         self.offer.start()
+        self._observers.start(self.offer)
 
     def stop(self) -> None:
         """Begin to end, if that has not begun."""
@@ -104,6 +108,7 @@ class LineServer:
                 self._hurried = False
             await pause(self._reactor, _LOOK)
         self.offer.stop()
+        await self._observers.stop()
 
     def _legacy(self, conversation: Conversation) -> LegacyFace:
         return Talk(self._handshake, conversation, self._settings.access.local)
@@ -151,17 +156,21 @@ def as_they_were(descriptors: Descriptors) -> Iterator[None]:
                 continue  # closed by now; the writing one has been set back already
 
 
-def log_to_stderr() -> None:
-    """Write warnings and errors where a host shows them or keeps them."""
+def log_to_stderr(logs: Logs) -> None:
+    """Write warnings and errors where a host shows them or keeps them; and lines about requests, where they are wanted.
+
+    Args:
+        logs: How.
+    """
     severe = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     # where there is no standard error, this is the place of standard output, and leads nowhere
-    observer = FilteringLogObserver(textFileLogObserver(sys.stderr or sys.stdout), [severe])
+    observer = FilteringLogObserver(logs.observer(sys.stderr or sys.stdout), [severe])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 
-def run(reactor: Any, settings: Settings, catalogs: Catalogs, descriptors: Descriptors) -> None:
+def run(reactor: Any, settings: Settings, catalogs: Catalogs, descriptors: Descriptors, logs: Logs) -> None:
     """Serve on these descriptors until all is over."""
-    server = LineServer(reactor, settings, catalogs)
+    server = LineServer(reactor, settings, catalogs, logs)
 
     def started() -> None:
         on_stop(reactor, server.stop_or_hurry)

@@ -12,7 +12,7 @@ from mcpserve.stores.sqlite_sessions import SqliteSessions
 from mcpserve.stores.sqlite_tasks import SqliteTasks
 from mcpserve.stores.tasks import MemoryTasks, TaskStore
 from mcpserve.stores.thread import FileThread
-from mcpserve.stores.writing import Writer
+from mcpserve.stores.writing import State, Writer
 
 MEMORY = "memory"
 SQLITE = "sqlite:"
@@ -31,6 +31,10 @@ class Storage(Protocol):
 
     sessions: Journal | None
     tasks: TaskStore
+
+    @property
+    def in_step(self) -> bool:
+        """False while something that is to be kept is not where it belongs, as on a full disk."""
 
     def open(self) -> None:
         """Make it ready. May block: nothing is served yet.
@@ -52,6 +56,11 @@ class MemoryStorage:
     def __init__(self) -> None:
         self.sessions: Journal | None = None
         self.tasks: TaskStore = MemoryTasks()
+
+    @property
+    def in_step(self) -> bool:
+        """See `Storage.in_step`."""
+        return True
 
     def open(self) -> None:
         """See `Storage.open`."""
@@ -77,6 +86,11 @@ class SqliteStorage:
         self._writer = Writer(reactor, self._thread, self._file)
         self.sessions: Journal | None = SqliteSessions(self._file, self._writer)
         self.tasks: TaskStore = SqliteTasks(self._file, self._writer)
+
+    @property
+    def in_step(self) -> bool:
+        """See `Storage.in_step`."""
+        return self._writer.state is State.IN_STEP
 
     def open(self) -> None:
         """See `Storage.open`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet import reactor
@@ -12,8 +14,12 @@ from mcpserve.service.bounds import origins, proxies
 from mcpserve.service.daemon import Daemon
 from mcpserve.service.identity import check_identity
 from mcpserve.service.listening import parse
+from mcpserve.service.logs import Logs, under_journal
 from mcpserve.service.options import FIELDS, SettingOptions, refuse, taking
 from mcpserve.service.plugins import load, report
+
+CHOOSES = "fileLogObserverFactory"
+"""Where `twist` keeps what makes the observer that writes its log. `twistd` has no such thing, and stays as it is."""
 
 
 @taking(FIELDS)
@@ -27,6 +33,19 @@ class Options(SettingOptions):
         "orderly way."
     )
 
+    parent: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs = Logs()
+
+    def postOptions(self) -> None:
+        """Have the log written as the settings say, unless somebody told `twist` how."""
+        super().postOptions()
+        self.logs = Logs(self.settings.log_format, under_journal())
+        if self.parent is not None and CHOOSES in self.parent and not chosen(sys.argv[1:]):
+            self.parent[CHOOSES] = self.logs.observer
+
     def report(self) -> int:
         """Say what would be served, and where; nothing is listened on."""
         return report(
@@ -37,6 +56,13 @@ class Options(SettingOptions):
 def makeService(options: Options) -> Service:
     """Make the service; plugins are loaded here, so that a broken one is refused before anything listens."""
     try:
-        return Daemon(reactor, options.settings, load(options.settings))
+        return Daemon(reactor, options.settings, load(options.settings), options.logs)
     except (ConfigurationError, PluginError) as error:
         refuse(str(error))
+
+
+def chosen(words: Sequence[str]) -> bool:
+    """Whether somebody said how `twist` is to write its log: its own options stand before the name of the plugin."""
+    own = words[: words.index("mcpserve")] if "mcpserve" in words else []
+    # a long option may be shortened, as long as it could be no other one
+    return any(word.startswith("--log-fo") for word in own)

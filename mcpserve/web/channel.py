@@ -143,6 +143,10 @@ class SiteChannel(Protocol):
         """Make room for another connection: end at once."""
 
     @property
+    def expected(self) -> bool:
+        """Whether a request is yet to come: the first one, or the rest of one that has begun."""
+
+    @property
     def resting_since(self) -> float:
         """When the last request was answered, if there is none now; infinite if there is one."""
 
@@ -503,6 +507,11 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     def drop(self) -> None:
         """Make room for another connection: end at once."""
         self.abort()
+
+    @property
+    def expected(self) -> bool:
+        """See `SiteChannel.expected`."""
+        return self.phase in (HEAD, BODY) or (self.phase == IDLE and not self.served)
 
     @property
     def resting_since(self) -> float:

@@ -13,6 +13,7 @@ to server", "Access tokens MUST NOT be included in the URI query string".
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Protocol
 
 import attrs
@@ -52,12 +53,14 @@ class Doorkeeper:
         challenges: What those are told who are not let in.
         keys: The API keys that are good; None if there are to be none. May be replaced at any time.
         tokens: Knows about access tokens; None if they are not taken.
+        failures: How often nobody was let in, by the reason.
     """
 
     clock: IReactorTime
     challenges: Challenges
     keys: KeyRing | None = None
     tokens: Tokens | None = None
+    failures: Counter[str] = attrs.field(factory=Counter, init=False)
 
     def identify(self, request: McpRequest) -> Caller | Deferred[Caller]:
         """See `Identity.identify`."""
@@ -98,10 +101,13 @@ class Doorkeeper:
     def _refusal(self, problem: Unproven, request: McpRequest) -> Refusal:
         path, sentence = _path(request), str(problem)
         if isinstance(problem, IssuerUnavailable):
+            self.failures["issuer"] += 1
             return Refusal(503, sentence, {"Retry-After": str(problem.retry_after)})
         if isinstance(problem, ScopeMissing):
+            self.failures["scope"] += 1
             version = (request.header(b"mcp-protocol-version") or b"").decode("latin-1")
             return self.challenges.insufficient(sentence, problem.needed, problem.granted, revision=version, path=path)
+        self.failures["invalid"] += 1
         return self.challenges.invalid(sentence, path)
 
     def _missing(self, request: McpRequest, authorization: bytes | None) -> Refusal:
@@ -122,11 +128,13 @@ class Doorkeeper:
             )
         elif b"access_token=" in request.query:
             seen = "A credential in the URL is not read: it would stand in logs"
+        self.failures["missing"] += 1
         return self.challenges.missing(f"{seen}; send {wanted}", _path(request))
 
     def _check_single(self, request: McpRequest) -> None:
         shown = [value for name in (AUTHORIZATION, API_KEY) for value in request.header_values(name)]
         if len(shown) > 1:
+            self.failures["malformed"] += 1
             raise self.challenges.malformed(
                 "More than one credential came with this request; send one Authorization or one X-API-Key",
                 _path(request),

@@ -75,10 +75,16 @@ class Turns:
     Args:
         clock: The reactor, or a `task.Clock`; owned by the caller.
         limits: Bounds of each stream.
+
+    Attributes:
+        replaced: How many bare progress numbers were not sent, as a newer one took their place.
+        overruns: How many responses were cut, as their readers were too far behind.
     """
 
     def __init__(self, clock: IReactorTime, limits: StreamLimits = StreamLimits()) -> None:
         self.clock = clock
+        self.replaced = 0
+        self.overruns = 0
         self.limits = limits
         self._written: list[ResponseWriter] = []
         self._open: dict[ResponseWriter, None] = {}
@@ -272,6 +278,11 @@ class ResponseWriter:
         """True while the reader is behind."""
         return self._behind
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait here."""
+        return self._waiting_size
+
     # --- Turns
 
     def turn_ended(self) -> None:
@@ -354,6 +365,7 @@ class ResponseWriter:
         """Drop the bare number that waits, if there is one; its empty place stays only between two messages."""
         if self._bare is None:
             return
+        self._turns.replaced += 1
         self._waiting_size -= len(self._waiting[self._bare])
         if self._bare == len(self._waiting) - 1:
             self._waiting.pop()
@@ -362,6 +374,7 @@ class ResponseWriter:
 
     def _overrun(self) -> None:
         listener = self.listener
+        self._turns.overruns += 1
         self.cut()
         if listener is not None:
             listener.overrun()

@@ -194,6 +194,11 @@ class McpSite(_Site):  # type: ignore[misc]
                 if request.caller is not None and request.caller.name in parties:
                     request.abort()
 
+    @property
+    def expected(self) -> int:
+        """Connections whose first request, or the rest of the next one, is yet to come."""
+        return sum(channel.expected for channel in self.connections)
+
     def forget(self, channel: SiteChannel) -> None:
         """A connection is gone."""
         self.connections.discard(channel)

@@ -99,7 +99,7 @@ def test_python_blocks_are_parts_of_example_files(text: str) -> None:
 @pytest.mark.parametrize("text", list(blocks("toml")))
 def test_toml_blocks_are_parts_of_example_files(text: str) -> None:
     """What a reader copies is what the tests read."""
-    assert any(is_part_of(text, path) for path in EXAMPLES.glob("*.toml"))
+    assert any(is_part_of(text, path) for path in EXAMPLES.rglob("*.toml"))
 
 
 def test_all_examples_load_and_are_called(found: Found) -> None:

@@ -24,7 +24,7 @@ ROW = re.compile(r"^\| (?!\*\*)(.+?) \| (?:`(\w+)`)? ?\| `?([^|`]+)`? \| (.+) \|
 
 NO_LIMITS = {
     "drain", "page_size", "keep_alive", "task_poll", "token_leeway", "issuer_refresh", "issuer_outage",
-    "introspection_ttl",
+    "introspection_ttl", "drain_delay", "blocked_after",
 }  # fmt: skip
 """Numbers that bound nothing of what a stranger asks for."""
 

@@ -112,6 +112,8 @@ def another(option: str, default: str) -> list[str]:
         return ["echo=10/minute"]
     if option == "--trusted-proxy":
         return ["10.0.0.0/8"]
+    if option == "--log-format":
+        return ["json"]
     if option == "--store":
         return ["sqlite:store.db"]
     number = default.strip("`").partition(".")[0]
