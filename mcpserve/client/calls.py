@@ -33,6 +33,8 @@ ToolEvent = Progress | LogMessage | Result
 Answer = Callable[[Any, Revision], Awaitable[Mapping[str, Any]]]
 Renew = Callable[[Outgoing], Awaitable[Outgoing | None]]
 
+LOG = "notifications/message"
+
 MAY_NEED_INPUT = frozenset({"tools/call", "prompts/get", "resources/read"})
 """Multi Round-Trip Requests, Supported Requests: "Servers MUST NOT send InputRequiredResult responses on any other"."""
 
@@ -49,6 +51,7 @@ class Means:
         retries: How long to wait where the server wants to be asked again.
         answer: Answers `inputRequests`.
         heard: Takes notifications that are not about the errand that they came with.
+        wanted: Tells whether a log message is severe enough.
         errands: Those that have begun and not ended.
     """
 
@@ -59,6 +62,7 @@ class Means:
     retries: Retries
     answer: Answer
     heard: Callable[[Notification], None]
+    wanted: Callable[[Notification], bool]
     errands: set[Errand] = attrs.field(factory=set, repr=False)
 
 
@@ -119,6 +123,8 @@ class Errand:
             while True:
                 message = await running.receive()
                 if isinstance(message, Notification):
+                    if message.method == LOG and not self._means.wanted(message):
+                        continue
                     going_on = True
                     return message
                 self._running = None
@@ -260,7 +266,7 @@ def event_of(notification: Notification) -> Progress | LogMessage | None:
         if type(value) not in _NUMBERS or (total is not None and type(total) not in _NUMBERS):
             return None
         return Progress(value, total, message if isinstance(message, str) else None)  # type: ignore[arg-type]
-    if notification.method == "notifications/message":
+    if notification.method == LOG:
         level, logger = params.get("level"), params.get("logger")
         if level in LOG_LEVELS and "data" in params:
             return LogMessage(level, params["data"], logger if isinstance(logger, str) else None)

@@ -9,12 +9,12 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from mcpserve.client.answering import Handlers
-from mcpserve.client.calls import event_of
+from mcpserve.client.calls import LOG, event_of
 from mcpserve.client.listening import change_of
 from mcpserve.client.values import LogMessage, Notice
 from mcpserve.protocol.jsonrpc import Notification, Request
 from mcpserve.protocol.revisions import LATEST_LEGACY, Revision
-from mcpserve.protocol.types import Implementation, LogLevel
+from mcpserve.protocol.types import LOG_LEVELS, Implementation, LogLevel
 
 _log = Logger()
 Ear = Callable[[Notification], None]
@@ -53,11 +53,20 @@ class Hosting:
             ear(notification)
         if self._on_notice is None or notification.method == "notifications/progress":
             return
+        if notification.method == LOG and not self.wanted(notification):
+            return
         event = event_of(notification)
         notice = event if isinstance(event, LogMessage) else change_of(notification)
         maybeDeferred(self._on_notice, notice).addErrback(
             lambda failure: _log.failure("The user's on_notice failed", failure=failure)
         )
+
+    def wanted(self, log_message: Notification) -> bool:
+        """Tell whether a log message is severe enough: many servers send all they have, and know no levels."""
+        level = log_message.params.get("level")
+        if self.log_level is None or level not in LOG_LEVELS:
+            return True
+        return LOG_LEVELS.index(level) >= LOG_LEVELS.index(self.log_level)
 
     async def answer(self, question: Request) -> Mapping[str, Any]:
         """See `Host`."""

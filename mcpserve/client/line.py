@@ -82,8 +82,9 @@ class Line:
             retries=settings.retries,
             answer=self._answer,
             heard=self._host.heard,
+            wanted=self._host.wanted,
         )
-        if self._host.log_level is not None and "logging" in server.capabilities:
+        if self._host.log_level is not None:
             await self.set_log_level(self._host.log_level)
 
     async def close(self) -> None:
@@ -170,8 +171,9 @@ class Line:
 
     async def set_log_level(self, level: LogLevel) -> None:
         """See `Client.set_log_level`. Since 2026-07-28 each request says the level."""
+        server = self.conversation.server
         self._host.log_level = level
-        if not self.conversation.server.revision.modern:
+        if not server.revision.modern and "logging" in server.capabilities:
             await self.ask("logging/setLevel", {"level": level}, repeatable=True)
 
     def _total(self, timeout: float | None) -> float | None:

@@ -23,7 +23,7 @@ from mcpserve.client import (
     Unreachable,
 )
 from mcpserve.errors import BadAnswer, ClientClosed, ConfigurationError, RemoteError
-from mcpserve.protocol.jsonrpc import Response
+from mcpserve.protocol.jsonrpc import Notification, Response
 from mcpserve.protocol.types import Implementation
 from tests.client.scripted import V2025_11_25, Play, begun, now, outcome, text
 
@@ -224,6 +224,32 @@ def test_the_log_level() -> None:
     now(play.client.set_log_level("debug"))
     assert play.runs == []
     assert play.host.log_level == "debug"
+
+
+def test_what_is_not_severe_enough_is_left_out() -> None:
+    """Many servers send all they have, whatever was asked for: what is below the level reaches nobody."""
+    notices: list[Any] = []
+    play = Play(V2025_11_25, log_level="warning", declares={}, on_notice=notices.append)
+    stream = play.client.stream_tool("talk")
+    waiting = begun(stream.__anext__())
+    logged: list[Any] = []
+    call = begun(play.client.call_tool("talk", on_log=logged.append))
+    for said in play.runs:
+        for level in ("debug", "notice", "warning", "alert"):
+            said.notify("message", level=level, data="d")
+    play.run.answer(text("done"))
+    now(call)
+    assert [now(waiting), now(stream.__anext__())] == [LogMessage("warning", "d"), LogMessage("alert", "d")]
+    assert logged == [LogMessage("warning", "d"), LogMessage("alert", "d")]
+    for level in ("info", "error", "loud"):
+        play.host.heard(Notification("notifications/message", {"level": level, "data": "d"}))
+    assert [notice for notice in notices if isinstance(notice, LogMessage)] == [LogMessage("error", "d")]
+    asked = len(play.runs)
+    now(play.client.set_log_level("alert"))
+    assert len(play.runs) == asked
+    play.runs[0].notify("message", level="error", data="d")
+    play.runs[0].notify("message", level="emergency", data="d")
+    assert now(stream.__anext__()) == LogMessage("emergency", "d")
 
 
 def test_any_request_and_notification() -> None:
