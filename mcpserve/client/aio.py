@@ -92,7 +92,7 @@ def _in_tasks(
     @wraps(method)
     async def bridged(self: S, /, *args: P.args, **named: P.kwargs) -> T:
         if isinstance(self, AsyncClient):
-            self.check_loop()
+            self._check_loop()
         return await awaited(method(self, *args, **named))
 
     return bridged
@@ -188,7 +188,7 @@ class AsyncClient(Client):
 
     _loop: asyncio.AbstractEventLoop | None = None
 
-    def check_loop(self) -> None:
+    def _check_loop(self) -> None:
         """See whether the loop runs that this client is on.
 
         Raises:

@@ -12,36 +12,23 @@ its loop goes. Errors are those of `mcpserve.errors`; concurrent.futures.Cancell
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from twisted.internet import defer
-from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
-
 from mcpserve.client import calls, client, listening
 from mcpserve.client.calls import ToolEvent
 from mcpserve.client.conversation import ServerDescription
-from mcpserve.client.looping import DaemonThreads
-from mcpserve.client.thread import ReactorThread, own, wait
-from mcpserve.client.values import Change, LogMessage, Notice, Progress
-from mcpserve.client.ways import OnNotice, Ways
+from mcpserve.client.threaded import Threaded
+from mcpserve.client.values import Change, LogMessage, Progress
+from mcpserve.client.ways import Ways
 from mcpserve.protocol.types import Result
 
 __all__ = ["Client", "Subscription", "ToolStream"]
 
 T = TypeVar("T")
-H = TypeVar("H")
 P = ParamSpec("P")
-_log = Logger()
-
-_ANSWERING = 8
-"""How many handlers of a client may be at work at once."""
-_UNHEARD = 1000
-"""How many notices may wait for an `on_notice` that is slow."""
 _OF_METHODS = ("__name__", "__qualname__", "__doc__")
 
 
@@ -64,86 +51,10 @@ def _waits(
 
     @wraps(method, assigned=_OF_METHODS)
     def waiting(self: Client, /, *args: P.args, **named: P.kwargs) -> T:
-        inner = self._inner
-        return cast(T, inner.wait(lambda: method(inner, *args, **named)))
+        threaded = self._threaded
+        return cast(T, threaded.wait(lambda: method(threaded, *args, **named)))
 
     return waiting
-
-
-# --- the client of Twisted, asked from other threads
-
-
-class _Inner(client.Client):
-    """A client whose handlers are plain functions, and run in threads: they may wait, and use the client."""
-
-    thread: ReactorThread | None = None
-
-    def wait(self, function: Callable[[], Any]) -> Any:
-        """Call something where the reactor runs, and wait for what comes of it."""
-        try:
-            return wait(self._reactor, self._alive, function)
-        except defer.CancelledError:
-            raise CancelledError("It was cancelled in another thread") from None
-
-    def let(self, function: Callable[[], Any]) -> None:
-        """The same without waiting, if there is anybody left to do it."""
-        if self._alive():
-            self._reactor.callFromThread(function)
-
-    def call(
-        self,
-        name: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        progress: bool,
-        timeout: float | None = None,
-        meta: Mapping[str, Any] | None = None,
-    ) -> calls.ToolStream:
-        """As `stream_tool`; the server is asked for progress or not."""
-        return calls.ToolStream(
-            self._line.tool(name, arguments, progress=progress, timeout=timeout, meta=meta), self._host.heard
-        )
-
-    async def open(self) -> Self:
-        if self.thread is not None:
-            self.thread.open.add(self)
-        return await super().open()
-
-    async def close(self) -> None:
-        if self.thread is not None:
-            self.thread.open.discard(self)
-        await super().close()
-
-    def _alive(self) -> bool:
-        return bool(self._reactor.running) if self.thread is None else self.thread.alive
-
-    def _usual_reactor(self) -> Any:
-        self.thread = own()
-        return self.thread.reactor
-
-    def _handler(self, handler: H) -> H:
-        if inspect.iscoroutinefunction(handler):
-            raise TypeError("Handlers of this client are plain functions; for coroutines there is mcpserve.client.aio")
-        return handler if handler is None else self._in_threads(handler, DaemonThreads(_ANSWERING))
-
-    def _ear(self, ear: OnNotice | None) -> OnNotice | None:
-        if ear is None:
-            return None
-        threads = DaemonThreads(1)
-        tell = self._in_threads(ear, threads)
-
-        def heard(notice: Notice) -> None:
-            if len(threads) < _UNHEARD:
-                return tell(notice)
-            _log.warn("on_notice is far behind: a notice was left out")
-
-        return heard
-
-    def _in_threads(self, handler: H, threads: DaemonThreads) -> H:
-        def later(*question: Any) -> Any:
-            return deferToThreadPool(self._reactor, cast(Any, threads), cast(Any, handler), *question)
-
-        return cast(H, later)
 
 
 # --- the faces
@@ -156,10 +67,10 @@ class ToolStream:
     that is the moment in which a loop is left.
     """
 
-    __slots__ = ("_inner", "_stream")
+    __slots__ = ("_stream", "_threaded")
 
-    def __init__(self, inner: _Inner, stream: calls.ToolStream) -> None:
-        self._inner = inner
+    def __init__(self, threaded: Threaded, stream: calls.ToolStream) -> None:
+        self._threaded = threaded
         self._stream = stream
 
     def __iter__(self) -> Iterator[ToolEvent]:
@@ -172,7 +83,7 @@ class ToolStream:
             ClientError: There will be no result.
         """
         try:
-            return cast(ToolEvent, self._inner.wait(self._stream.__anext__))
+            return cast(ToolEvent, self._threaded.wait(self._stream.__anext__))
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -192,7 +103,7 @@ class ToolStream:
     def cancel(self, reason: str | None = None) -> None:
         """The same, with words for the server's log."""
         stream = self._stream
-        self._inner.let(lambda: stream.cancel(reason))
+        self._threaded.let(lambda: stream.cancel(reason))
 
 
 class Subscription:
@@ -202,10 +113,10 @@ class Subscription:
     stands, so that what changes from then on is heard.
     """
 
-    __slots__ = ("_inner", "_subscription")
+    __slots__ = ("_subscription", "_threaded")
 
-    def __init__(self, inner: _Inner, subscription: listening.Subscription) -> None:
-        self._inner = inner
+    def __init__(self, threaded: Threaded, subscription: listening.Subscription) -> None:
+        self._threaded = threaded
         self._subscription = subscription
 
     @property
@@ -223,12 +134,12 @@ class Subscription:
             ClientError: The subscription broke off, and could not be renewed.
         """
         try:
-            return cast(Change, self._inner.wait(self._subscription.__anext__))
+            return cast(Change, self._threaded.wait(self._subscription.__anext__))
         except StopAsyncIteration:
             raise StopIteration from None
 
     def __enter__(self) -> Self:
-        self._inner.wait(self._subscription.__aenter__)
+        self._threaded.wait(self._subscription.__aenter__)
         return self
 
     def __exit__(self, *reason: object) -> None:
@@ -243,7 +154,7 @@ class Subscription:
 
     def cancel(self) -> None:
         """The same."""
-        self._inner.let(self._subscription.cancel)
+        self._threaded.let(self._subscription.cancel)
 
 
 class Client(Ways):
@@ -256,18 +167,18 @@ class Client(Ways):
 
     @_like(client.Client.__init__)
     def __init__(self, *args: Any, **named: Any) -> None:
-        self._inner = _Inner(*args, **named)
+        self._threaded = Threaded(*args, **named)
 
     # --- life
 
     def open(self) -> Self:
         """Connect, find out what the server speaks, shake hands if it wants that."""
-        self._inner.wait(self._inner.open)
+        self._threaded.wait(self._threaded.open)
         return self
 
     def close(self) -> None:
         """Cancel all that runs, end the session; within `timeouts.close`. A closed client stays closed."""
-        self._inner.wait(self._inner.close)
+        self._threaded.wait(self._threaded.close)
 
     def __enter__(self) -> Self:
         return self.open()
@@ -278,7 +189,7 @@ class Client(Ways):
     @property
     def server(self) -> ServerDescription:
         """What the server says of itself."""
-        return self._inner.server
+        return self._threaded.server
 
     # --- what the server has
 
@@ -309,8 +220,10 @@ class Client(Ways):
     ) -> Result:
         """Call a tool and wait for its result; what it says on the way is told in this thread."""
         if on_progress is None and on_log is None:
-            return cast(Result, self._inner.wait(lambda: self._inner.call_tool(*args, **named)))
-        with ToolStream(self._inner, self._inner.call(*args, progress=on_progress is not None, **named)) as stream:
+            return cast(Result, self._threaded.wait(lambda: self._threaded.call_tool(*args, **named)))
+        with ToolStream(
+            self._threaded, self._threaded.call(*args, progress=on_progress is not None, **named)
+        ) as stream:
             for event in stream:
                 if isinstance(event, Result):
                     return event
@@ -324,7 +237,10 @@ class Client(Ways):
     @_like(client.Client.stream_tool)
     def stream_tool(self, *args: Any, **named: Any) -> ToolStream:
         """Call a tool and get what it says as it comes: progress, log messages, and its result as the last."""
-        return ToolStream(self._inner, self._inner.stream_tool(*args, **named))
+        return self._stream(lambda: self._threaded.stream_tool(*args, **named))
+
+    def _stream(self, beginning: Callable[[], calls.ToolStream]) -> ToolStream:
+        return ToolStream(self._threaded, self._threaded.wait(beginning))
 
     read_resource = _waits(client.Client.read_resource)
     """What a resource holds."""
@@ -338,7 +254,7 @@ class Client(Ways):
     @_like(client.Client.listen)
     def listen(self, **named: Any) -> Subscription:
         """Hear of changes: of the lists of tools, prompts and resources, and of single resources."""
-        return Subscription(self._inner, self._inner.wait(lambda: self._inner.listen(**named)))
+        return Subscription(self._threaded, self._threaded.wait(lambda: self._threaded.listen(**named)))
 
     ping = _waits(client.Client.ping)
     """Ask for a sign of life; the seconds that it took."""
