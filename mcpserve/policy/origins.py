@@ -64,6 +64,10 @@ class Origins:
             return True
         return ANY in self._origins and scheme in ("http", "https")
 
+    def names(self, origin: bytes) -> bool:
+        """Tell whether pages of this origin may call because somebody has named it."""
+        return origin.decode("latin-1").lower() in self._origins
+
     def _check_host(self, host: str) -> None:
         lowered = host.lower()
         name = _without_port(lowered)

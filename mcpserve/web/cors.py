@@ -38,6 +38,7 @@ class Cors:
         check: Raises ProtocolError if a request may not come near, for its Host or its Origin.
         refuse: Answers with what was raised.
         credentials: Whether pages may have the browser send cookies and the like along; for proxies that want them.
+            Those of origins that somebody has named: what listens on the loopback of a reader's machine is not ours.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Cors:
         return (
             (b"Access-Control-Allow-Origin", origin),
             (b"Access-Control-Expose-Headers", READABLE),
-            *self._credentials,
+            *(self._credentials if self._origins.names(origin) else ()),
             (b"Vary", b"Origin"),
         )
 

@@ -210,6 +210,15 @@ def test_credentials() -> None:
         assert readable(peer)
 
 
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:1"])
+def test_no_credentials_for_who_was_not_named(origin: str) -> None:
+    """Pages on loopback may call, but the cookies for a proxy are not theirs."""
+    served = server(credentials=True)
+    for peer in (served.http("OPTIONS", {**ASKS, "Origin": origin}), served.call("echo", headers={"Origin": origin})):
+        assert readable(peer, origin)
+        assert "access-control-allow-credentials" not in peer.headers
+
+
 def test_all_pages() -> None:
     """With "*" each page is answered with its own origin; a sandboxed one, whose origin is null, is not let in."""
     served = Server(echo, origins=Origins(origins=["*"]))
