@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -61,6 +62,8 @@ async def main(target: Target, file: Path) -> None:
         work = asyncio.ensure_future(witness(target, notes))
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
+_NOTHING: Mapping[str, str] = {}
+_NO_MORE: Mapping[str, str] = {}
 
 
 @attrs.frozen(kw_only=True)
@@ -72,13 +74,15 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def running(command: Sequence[str], url: str, log: Path, *, cwd: Path = ROOT) -> Iterator[Served]:
-    """Run a command that serves `url`, until the block ends; what it prints goes to `log`.
+def running(
+    command: Sequence[str], url: str, log: Path, *, cwd: Path = ROOT, env: Mapping[str, str] = _NO_MORE
+) -> Iterator[Served]:
+    """Run a command that serves `url`, until the block ends; what it prints goes to `log`, and `env` to its variables.
 
     Raises:
         AssertionError: It ended, or did not answer in time; the message ends with its log.
     """
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **env}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
@@ -109,9 +113,9 @@ def twist_mcpserve(*options: str) -> list[str]:
 
 
 @contextmanager
-def serving(log: Path, *options: str) -> Iterator[Served]:
+def serving(log: Path, *options: str, more: Mapping[str, str] = _NOTHING) -> Iterator[Served]:
     """Serve on a free port of 127.0.0.1 with these options."""
     port = free_port()
     listen = ["--listen", f"tcp:{port}:interface=127.0.0.1"]
-    with running(twist_mcpserve(*listen, *options), f"http://127.0.0.1:{port}/mcp", log) as server:
+    with running(twist_mcpserve(*listen, *options), f"http://127.0.0.1:{port}/mcp", log, more=more) as server:
         yield server
