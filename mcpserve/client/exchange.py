@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -55,6 +56,28 @@ class _Collected:
         self.data += data
 
 
+class Fields(Headers):
+    """The headers of requests, which nobody changes any more: written down once, however often they are sent."""
+
+    @cached_property
+    def written(self) -> bytes:
+        """As they stand in the request."""
+        return _written(self)
+
+    def copy(self) -> Headers:
+        """Headers that may be changed."""
+        return Headers(dict(self.getAllRawHeaders()))
+
+
+def _written(headers: Headers) -> bytes:
+    lines: list[bytes] = []
+    for name, values in headers.getAllRawHeaders():
+        # treq always offers gzip. An event that waits in a compressor is late, and a body has no limit then.
+        if name != b"Accept-Encoding":
+            lines.extend([b"%b: %b\r\n" % (name, value) for value in values])
+    return b"".join(lines)
+
+
 @implementer(IClientRequest)
 class Exchange:
     """A request on its way to its response.
@@ -95,14 +118,9 @@ class Exchange:
         """
         if self._encoded is None:
             body = self._body()
-            lines = [self._first]
-            for name, values in self.headers.getAllRawHeaders():
-                # treq always offers gzip. An event that waits in a compressor is late, and a body has no limit then.
-                if name != b"Accept-Encoding":
-                    lines.extend([b"%b: %b\r\n" % (name, value) for value in values])
-            if body or self.method not in _WITHOUT_LENGTH:
-                lines.append(b"Content-Length: %d\r\n" % len(body))
-            self._encoded = b"".join([*lines, b"\r\n", body])
+            fields = self.headers.written if isinstance(self.headers, Fields) else _written(self.headers)
+            length = b"Content-Length: %d\r\n" % len(body) if body or self.method not in _WITHOUT_LENGTH else b""
+            self._encoded = b"%b%b%b\r\n%b" % (self._first, fields, length, body)
         return self._encoded
 
     def _body(self) -> bytes:

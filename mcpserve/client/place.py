@@ -9,33 +9,20 @@ from mcpserve.client.agent import target_of
 from mcpserve.errors import ConfigurationError
 
 
-class _ReadURL(EncodedURL):
-    """A URL that is in the form of the wire already, so treq need not see to that again for each request."""
-
-    def to_uri(self) -> EncodedURL:
-        """Itself."""
-        return self
-
-    def to_text(self, with_password: bool = False) -> str:
-        """Spelled out once."""
-        text: str | None = self.__dict__.get("text")
-        if text is None:
-            text = self.__dict__["text"] = super().to_text(with_password)
-        return text
-
-
 @attrs.frozen(kw_only=True)
 class Place:
     """Where a request goes.
 
     Args:
         url: The URL as text, without a fragment.
+        wire: The same, in bytes.
         encoded: The same, for treq.
         origin: What makes two places the same server: scheme, host, port.
         name: The origin as it is shown; paths and queries may hold secrets.
     """
 
     url: str
+    wire: bytes = attrs.field(repr=False)
     encoded: EncodedURL = attrs.field(repr=False)
     origin: tuple[bool, str, int]
     name: str
@@ -50,13 +37,14 @@ def place_of(url: str) -> Place:
     try:
         encoded = _on_the_wire(EncodedURL.from_text(url)).replace(fragment="")
         text = encoded.to_text(with_password=True)
-        target = target_of(text.encode("ascii"))
+        wire = text.encode("ascii")
+        target = target_of(wire)
     except (ValueError, URLParseError) as problem:
         raise ConfigurationError(f"This is no URL of a server: {problem}") from None
     if encoded.userinfo:
         raise ConfigurationError("A URL is no place for a user or a password: hand credentials to the client instead")
     name = f"{encoded.scheme}://{target.authority.decode('ascii')}"
-    return Place(url=text, encoded=_ReadURL.from_text(text), origin=target.key, name=name)
+    return Place(url=text, wire=wire, encoded=EncodedURL.from_text(text), origin=target.key, name=name)
 
 
 def _on_the_wire(url: EncodedURL) -> EncodedURL:

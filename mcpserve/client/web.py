@@ -1,29 +1,25 @@
 """HTTP as the client sees it: a request, the head of its answer, and a body or events that are read at one's own pace.
 
-treq is the way in. Beneath it is an agent of ours (`mcpserve.client.agent`), as Twisted's takes longer than a whole
-call may; what treq does for everybody and nobody needs here, it is spared: URLs are read once, and a cookie jar that is
-empty is not searched.
+Beneath it is an agent of ours (`mcpserve.client.agent`), as Twisted's takes longer than a whole call may; and treq, for
+servers that set cookies (`mcpserve.client.asking`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http.cookiejar import CookieJar
 from typing import Any
 from urllib.parse import urljoin
 
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IConsumer
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
-from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 
 from mcpserve.client.agent import PoolAgent
 from mcpserve.client.answer import Answer, Inflow, Reading
-from mcpserve.client.cookies import Cookies
+from mcpserve.client.asking import Asking
 from mcpserve.client.credentials import Challenge, Credentials, RequestFacts, checked, hidden, read_challenges
 from mcpserve.client.deadline import Deadline
 from mcpserve.client.exchange import AnswerBroken, NotConnected
@@ -51,20 +47,11 @@ REPETITIONS = 3
 """How often one request is repeated for credentials that say that they can do better."""
 
 _NO_HEADERS: Mapping[str, str] = {}
-_NO_COOKIES = CookieJar()
 _PLACES_KEPT = 64
 _UNREACHED = (NotConnected, ConnectError, DNSLookupError)
 _LOST = (AnswerBroken, ConnectionClosed, ResponseFailed, RequestTransmissionFailed)
 _EXCERPT = 16 * 1024
 _QUOTED = 300
-
-
-class _Fields(Headers):
-    """The headers of one request; whoever wants to add to them need not copy them first."""
-
-    def copy(self) -> Headers:
-        """Themselves."""
-        return self
 
 
 @implementer(IBodyProducer)
@@ -142,7 +129,7 @@ class Web:
         self._origin = None if origin is None else place_of(origin).origin
         agent = agent or PoolAgent(reactor, idle=limits.connections)
         self._pool = agent if isinstance(agent, PoolAgent) else None
-        self._treq = HTTPClient(agent, Cookies())
+        self._asking = Asking(agent, reactor)
         self._places: dict[str, Place] = {}
         self._sending: set[_Sending] = set()
         self._inflows: set[Inflow] = set()
@@ -223,7 +210,7 @@ class Web:
         self._sending.add(sending)
         answer: Answer | None = None
         try:
-            requested = self._request(method, place, headers, sending)
+            requested = sending.requested = self._asking.request(method, place, headers, sending)
             if not sending.begun:
                 deadline.start("connect", waits.connect)
             response = await requested
@@ -239,22 +226,6 @@ class Web:
             if answer is None:
                 deadline.end()
         return answer
-
-    def _request(self, method: str, place: Place, headers: Mapping[str, str], sending: _Sending) -> Deferred[Any]:
-        fields = _Fields()
-        for name, value in headers.items():
-            fields.setRawHeaders(name, [value])
-        sending.requested = self._treq.request(
-            method,
-            place.encoded,
-            headers=fields,
-            data=sending,
-            cookies=_NO_COOKIES,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._reactor,
-        )
-        return sending.requested
 
     def _reading(self, place: Place, deadline: Deadline, idle: float | None) -> Reading:
         return Reading(

@@ -459,3 +459,22 @@ def test_cookies_come_back(setting: Setting) -> None:
     Task(setting.answered(answer(b"{}")).whole())
     assert [b"Cookie: node=7" in request for request in setting.link.requests] == [False, True]
     setting.close()
+
+
+def test_a_request_with_a_cookie_is_the_same_otherwise(setting: Setting) -> None:
+    """Whatever way it goes, a request says the same, and nothing of an answer that sets a cookie is lost."""
+    first = setting.answered(answer(b'{"a": 1}', "Set-Cookie: node=7; Path=/", "X-Odd: 1"))
+    assert (first.header("x-odd"), Task(first.whole()).result) == ("1", b'{"a": 1}')
+    assert Task(setting.answered(answer(b"[]")).whole()).result == b"[]"
+    before, after = setting.link.requests
+    assert sorted(before.split(b"\r\n")) == sorted(after.replace(b"Cookie: node=7\r\n", b"").split(b"\r\n"))
+    setting.close()
+
+
+def test_what_is_sent_again_has_its_own_headers(setting: Setting) -> None:
+    """Headers that were sent before are not written anew; others are."""
+    for header in ("one", "one", "two"):
+        Task(setting.web.send("POST", URL, {"X-Which": header}, b"{}"))
+        setting.link.say(answer())
+    assert [request.count(b"X-Which: one") for request in setting.link.requests] == [1, 1, 0]
+    setting.close()
