@@ -9,7 +9,7 @@ of a trusted proxy, the one to its left was written by that proxy. The first tha
 stands further left it may have made up.
 
 A proxy writes one of the two kinds of header, and passes the other one on as it came. So if both are there, they must
-say the same of the client, or one of them is a forgery.
+say the same of the client and of the Host, or one of them is a forgery.
 
 Spec: RFC 7239.
 """
@@ -131,17 +131,15 @@ class Proxies:
 
     def _look(self, peer: str | None, host: bytes | None, said: Forwarding) -> Seen:
         own, other = _from_x(said), _from_forwarded(said)
-        if own and other and self._client(own, peer)[0] != self._client(other, peer)[0]:
-            raise Refusal(
-                400,
-                "X-Forwarded-For and Forwarded name two different clients; the proxy must remove the one that it does "
-                "not write",
-            )
-        address, hop = self._client(own or other, peer)
+        address, hop = self._client(other, peer)
         asked, scheme = (hop.host, hop.scheme) if hop is not None else (None, None)
-        if not other:
+        if own and other:
+            if self._client(own, peer)[0] != address:
+                raise _disputed("clients")
+            _check_host(host, asked, _nearest(said.x_host))
+        elif not other:
             # with Forwarded, X-Forwarded-Host and -Proto are nothing that the proxy has written
-            asked, scheme = _nearest(said.x_host), _nearest(said.x_proto)
+            address, asked, scheme = self._client(own, peer)[0], _nearest(said.x_host), _nearest(said.x_proto)
         return Seen(
             address=address,
             host=host if asked is None else asked.encode("latin-1"),
@@ -241,6 +239,23 @@ def _nearest(value: bytes | None) -> str | None:
     """Of X-Forwarded-Host and -Proto what the nearest proxy has written: nobody says which is of which hop."""
     items = [] if value is None else _items(value)
     return items[-1] if items else None
+
+
+def _check_host(host: bytes | None, forwarded: str | None, x_host: str | None) -> None:
+    """See that nobody can tell us another Host in the kind of header that the proxy does not write.
+
+    Raises:
+        Refusal: 400; one that is not what the connection says stands in one of them alone.
+    """
+    names = {None if host is None else host.decode("latin-1"), forwarded, x_host} - {None}
+    if forwarded != x_host and len(names) > 1:
+        raise _disputed("Hosts")
+
+
+def _disputed(what: str) -> Refusal:
+    return Refusal(
+        400, f"X-Forwarded-* and Forwarded name two different {what}; the proxy must remove those that it does not write"
+    )
 
 
 def _from_forwarded(said: Forwarding) -> list[_Hop]:

@@ -13,10 +13,11 @@ PROXY, CLIENT, LIE = "10.0.0.1", "192.0.2.7", "203.0.113.9"
 
 
 def see(
-    peer: str | None = PROXY, host: bytes = b"inner", trusted: tuple[str, ...] = ("10.0.0.0/8",), **said: str
+    peer: str | None = PROXY, host: bytes = b"inner", trusted: tuple[str, ...] = ("10.0.0.0/8",), **said: str | None
 ) -> Seen:
     """What is seen of a request."""
-    return Proxies(trusted).see(peer, host, Forwarding(**{name: text.encode() for name, text in said.items()}))
+    headers = {name: text.encode() for name, text in said.items() if text is not None}
+    return Proxies(trusted).see(peer, host, Forwarding(**headers))
 
 
 @pytest.mark.parametrize(
@@ -76,11 +77,28 @@ def test_host_and_scheme() -> None:
 
 
 def test_a_client_can_not_choose_the_other_header() -> None:
-    """A proxy passes on what it does not write. Two that disagree are a forgery; the host of the other one is none."""
+    """A proxy passes on what it does not write. Two that disagree are a forgery."""
     with pytest.raises(Refusal, match="two different clients"):
         see(x_for=CLIENT, forwarded=f"for={LIE}")
-    assert see(x_for=CLIENT, forwarded=f"for={CLIENT};host=evil").host == b"inner"
     assert see(forwarded=f"for={CLIENT}", x_host="evil", x_proto="https") == see(forwarded=f"for={CLIENT}")
+
+
+@pytest.mark.parametrize(
+    ("host", "x_host"), [("evil", None), (None, "evil"), ("inner", "evil"), ("evil", "inner"), ("evil", "mcp")]
+)
+def test_a_client_can_not_choose_the_host(host: str | None, x_host: str | None) -> None:
+    """Neither another one, nor that what the proxy says of it does not count."""
+    forwarded = f"for={CLIENT}" + (f";host={host}" if host is not None else "")
+    with pytest.raises(Refusal, match="two different Hosts"):
+        see(x_for=CLIENT, forwarded=forwarded, x_host=x_host)
+
+
+@pytest.mark.parametrize(("host", "x_host"), [("mcp", "mcp"), ("inner", "inner"), ("inner", None), (None, "inner")])
+def test_a_proxy_that_writes_both(host: str | None, x_host: str | None) -> None:
+    """It says the same twice, or what the connection says."""
+    forwarded = f"for={CLIENT}" + (f";host={host}" if host is not None else "")
+    found = see(x_for=CLIENT, forwarded=forwarded, x_host=x_host)
+    assert (found.address, found.host) == (CLIENT, (host or x_host or "").encode())
 
 
 def test_too_many_hops() -> None:
