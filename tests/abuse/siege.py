@@ -78,7 +78,7 @@ def fortress(log: Path, *options: str) -> Iterator[Served]:
     """A server to be attacked."""
     chosen = [text for name, value in OPTIONS.items() for text in (f"--{name}", f"{value:g}")]
     pinned = {0} if len(os.sched_getaffinity(0)) > 1 else os.sched_getaffinity(0)
-    with serving(log, "--plugins", str(PLUGINS), *chosen, *options, more=ENVIRONMENT) as served:
+    with serving(log, "--plugins", str(PLUGINS), *chosen, *options, env=ENVIRONMENT) as served:
         os.sched_setaffinity(served.process.pid, pinned)
         yield served
 

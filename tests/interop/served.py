@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
-_NOTHING: Mapping[str, str] = {}
 _NO_MORE: Mapping[str, str] = {}
 
 
@@ -113,9 +112,9 @@ def twist_mcpserve(*options: str) -> list[str]:
 
 
 @contextmanager
-def serving(log: Path, *options: str, more: Mapping[str, str] = _NOTHING) -> Iterator[Served]:
+def serving(log: Path, *options: str, env: Mapping[str, str] = _NO_MORE) -> Iterator[Served]:
     """Serve on a free port of 127.0.0.1 with these options."""
     port = free_port()
     listen = ["--listen", f"tcp:{port}:interface=127.0.0.1"]
-    with running(twist_mcpserve(*listen, *options), f"http://127.0.0.1:{port}/mcp", log, more=more) as server:
+    with running(twist_mcpserve(*listen, *options), f"http://127.0.0.1:{port}/mcp", log, env=env) as server:
         yield server
