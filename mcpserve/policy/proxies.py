@@ -254,7 +254,8 @@ def _check_host(host: bytes | None, forwarded: str | None, x_host: str | None) -
 
 def _disputed(what: str) -> Refusal:
     return Refusal(
-        400, f"X-Forwarded-* and Forwarded name two different {what}; the proxy must remove those that it does not write"
+        400,
+        f"X-Forwarded-* and Forwarded name two different {what}; the proxy must remove those that it does not write",
     )
 
 
