@@ -156,6 +156,7 @@ class Legacy:
         self._by_id[request_id] = call
         try:
             answer = await self._endpoint.web.send("POST", self._endpoint.url, headers, body, outgoing.timeouts)
+            del body  # A long answer may follow.
             if is_stream(answer):
                 await self._follow(call, session, answer)
             else:

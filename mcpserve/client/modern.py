@@ -154,11 +154,11 @@ class Modern:
 
     async def _attempt(self, flight: InFlight, outgoing: Outgoing, may_change: bool) -> bool:
         """Send the request and take its answer; False if it is to be sent again, in the version that is set by now."""
-        sent = envelope(outgoing, self._endpoint.host, self._server.revision, next(self._ids))
-        answer = await self._endpoint.web.send("POST", self._endpoint.url, sent.headers, sent.body, outgoing.timeouts)
+        request_id = next(self._ids)
+        answer = await self._send(outgoing, request_id)
         try:
             streams = is_stream(answer)
-            response = await (self._follow if streams else self._read)(flight, answer, sent.id, outgoing.method)
+            response = await (self._follow if streams else self._read)(flight, answer, request_id, outgoing.method)
             if may_change and flight.fresh and self._changed(response):
                 return False
             await flight.deliver(response, 0)
@@ -167,6 +167,11 @@ class Modern:
             return True
         finally:
             answer.abort()
+
+    async def _send(self, outgoing: Outgoing, request_id: int) -> Answer:
+        """Send the request; a call of its own, so that what was said is not kept until a long answer has come."""
+        sent = envelope(outgoing, self._endpoint.host, self._server.revision, request_id)
+        return await self._endpoint.web.send("POST", self._endpoint.url, sent.headers, sent.body, outgoing.timeouts)
 
     def _changed(self, response: Response) -> bool:
         """Tell whether the server wants another version; then it is the one of all further requests."""
