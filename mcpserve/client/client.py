@@ -221,7 +221,7 @@ class Client(Ways):
             name: The tool.
             arguments: Its arguments.
             on_progress: Gets each progress message; without it the server is not asked for any.
-            on_log: Gets each log message of the call.
+            on_log: Gets each log message of the call; without it, `on_notice` of the client does.
             timeout: Seconds until the result; by default `timeouts.total`.
             meta: More members of `_meta`.
 
@@ -248,6 +248,8 @@ class Client(Ways):
                         on_progress(event)
                 elif on_log is not None:
                     on_log(event)
+                else:
+                    self._host.heard(message)
         finally:
             errand.cancel()
 

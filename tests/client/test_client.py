@@ -252,6 +252,18 @@ def test_what_is_not_severe_enough_is_left_out() -> None:
     assert now(stream.__anext__()) == LogMessage("emergency", "d")
 
 
+def test_log_messages_of_a_call_are_not_lost() -> None:
+    """Over one connection nobody knows which call they belong to: where a call takes none, `on_notice` gets them."""
+    notices: list[Any] = []
+    play = Play(on_notice=notices.append)
+    call = begun(play.client.call_tool("talk"))
+    play.run.notify("message", level="info", data="d")
+    play.run.progress(1)
+    play.run.answer(text("done"))
+    now(call)
+    assert notices == [LogMessage("info", "d")]
+
+
 def test_any_request_and_notification() -> None:
     """What has no method here can be sent all the same; its result comes as it is."""
     play = Play(replies={"x/y": {"resultType": "complete", "a": 1}})
