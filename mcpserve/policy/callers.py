@@ -17,12 +17,15 @@ class Caller:
         groups: The groups that the operator put this party into.
         scopes: What its access token allows.
         address: The address that the request came from, for limits and logs; no part of who it is. None if unknown.
+        credential: The public id of the key that was shown, by which what runs is found when it is revoked; no part of
+            who it is. None for other credentials.
     """
 
     name: str | None = None
     groups: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     address: str | None = attrs.field(default=None, eq=False)
+    credential: str | None = attrs.field(default=None, eq=False)
 
     @property
     def party(self) -> str:

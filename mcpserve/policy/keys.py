@@ -148,10 +148,15 @@ class KeyRing:
         """The names of all callers that are let in."""
         return {str(caller.name) for _, caller in self._keys.values()}
 
+    def gone(self, after: KeyRing) -> set[str]:
+        """The ids of the keys that are not the same in another ring: revoked, or good for something else."""
+        return {key.id for id, (key, _) in self._keys.items() if after._keys.get(id, (None, None))[0] != key}
+
     def callers(self, name_or_id: str) -> Sequence[tuple[ApiKey, Caller]]:
         """The keys of this name or id, and as whom they let in; expired ones too."""
         return [pair for pair in self._keys.values() if name_or_id in (pair[0].name, pair[0].id)]
 
 
 def _caller(key: ApiKey, inclusion: Inclusion) -> Caller:
-    return Caller(name=f"key:{key.name}", groups=frozenset(key.groups), scopes=inclusion.expand(key.scopes))
+    scopes = inclusion.expand(key.scopes)
+    return Caller(name=f"key:{key.name}", groups=frozenset(key.groups), scopes=scopes, credential=key.id)

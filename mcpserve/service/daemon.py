@@ -262,12 +262,12 @@ class Daemon(Service):
         if self.running:
             self._serving()
 
-    def _expel(self, parties: Collection[str]) -> None:
-        """End what runs for callers whose keys were all revoked."""
-        for session in list(self.sessions) if parties else ():
-            if session.owner in parties:
+    def _expel(self, gone: Collection[str]) -> None:
+        """End what runs by keys that were revoked; of callers who have no other, sessions too."""
+        for session in list(self.sessions) if gone else ():
+            if session.owner in gone:
                 self.sessions.close(session)
-        self.site.expel(parties)
+        self.site.expel(gone)
 
     def _stop_or_hurry(self) -> None:
         if self.running:

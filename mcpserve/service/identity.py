@@ -122,7 +122,7 @@ class Entrance:
         """Read the file of keys anew. If something is wrong with it, the old ones stay.
 
         Returns:
-            The names of callers who have no key any more.
+            The names of callers who have no key any more, and the ids of the keys that are gone.
         """
         if self.doorkeeper is None or self.doorkeeper.keys is None:
             return ()
@@ -133,9 +133,9 @@ class Entrance:
         except ConfigurationError as error:
             _log.error("Keys not reloaded, the old ones stay: {problem}", problem=str(error))
             return ()
-        gone = before.parties() - ring.parties()
+        gone, revoked = before.parties() - ring.parties(), before.gone(ring)
         _log.info("Keys reloaded: {count}; callers that have none any more: {gone}", count=len(ring), gone=len(gone))
-        return gone
+        return gone | revoked
 
     def problem(self) -> str | None:
         """Why nobody at all could come in now; None if somebody can."""

@@ -183,15 +183,16 @@ class McpSite(_Site):  # type: ignore[misc]
         for channel in list(self.connections):
             channel.retire()
 
-    def expel(self, parties: Collection[str | None]) -> None:
-        """Drop the connections on which requests of these callers run.
+    def expel(self, gone: Collection[str]) -> None:
+        """Drop the connections on which requests run of callers who are not let in any more.
 
         Args:
-            parties: Their names.
+            gone: Their names, and the ids of keys.
         """
         for channel in list(self.connections):
             for request in list(channel.requests):
-                if request.caller is not None and request.caller.name in parties:
+                caller = request.caller
+                if caller is not None and (caller.name in gone or caller.credential in gone):
                     request.abort()
 
     @property

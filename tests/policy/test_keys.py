@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,3 +123,12 @@ def test_looking_a_caller_up() -> None:
     assert [caller.name for _, caller in ring.callers(old.id)] == ["key:alice"]
     assert ring.callers("nobody") == []
     assert len(ring) == len(list(ring.ids())) == 3
+
+
+def test_the_keys_that_are_gone() -> None:
+    """Those that are not there any more, and those that are good for something else now."""
+    same, other, revoked = (made()[0] for _ in range(3))
+    before = KeyRing([same, other, revoked])
+    after = KeyRing([same, attrs.evolve(other, groups=("guests",)), KEY])
+    assert before.gone(after) == {other.id, revoked.id}
+    assert after.find(SHOWN, 0.0).credential == KEY.id

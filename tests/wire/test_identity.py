@@ -408,6 +408,16 @@ def test_who_is_expelled(server: Server) -> None:
     assert server.leftovers() == []
 
 
+def test_who_is_expelled_with_a_key() -> None:
+    """Where it was one of several, what runs by the others goes on."""
+    other, others_key = make_key("ada", now=0.0)
+    server = serve(other)
+    revoked, kept = (server.call("forever", headers={"X-API-Key": key}) for key in (ADAS_KEY, others_key))
+    server.site.expel({ADA.id})
+    server.turn()
+    assert (revoked.ended, kept.ended) == (["aborted"], [])
+
+
 def test_nobody_is_asked_by_default() -> None:
     """What is shown is not looked at then."""
     server = Server(echo, whoami)
