@@ -27,6 +27,9 @@ PREFIX = b"mcps_"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 """What a key may be called; it stands in logs and on command lines."""
 
+ID = re.compile(r"[0-9a-z]{10}")
+"""The public part of a key."""
+
 _ID_SIZE = 10
 _SECRET_SIZE = 43
 _ID = slice(len(PREFIX), len(PREFIX) + _ID_SIZE)

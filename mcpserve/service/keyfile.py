@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from mcpserve.errors import ConfigurationError
-from mcpserve.policy.keys import NAME, ApiKey
+from mcpserve.policy.keys import ID, NAME, ApiKey
 from mcpserve.policy.scopes import SCOPE
 
 FORMAT = "mcpserve keys 1"
@@ -40,8 +40,11 @@ def read_keys(path: Path) -> list[ApiKey]:
         ConfigurationError: It can't be read, is not well formed, or others than its owner may write it.
     """
     try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o022:
+        with open(path, "rb", opener=_open) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ConfigurationError(f"{path}: is no regular file")
+            if stat.S_IMODE(status.st_mode) & 0o022:
                 raise ConfigurationError(f"{path}: others than its owner may write it; chmod go-w would change that")
             text = file.read()
     except OSError as error:
@@ -101,6 +104,10 @@ def write_used(path: Path, used: Mapping[str, float], known: Iterable[str]) -> N
 def spelled(time: float) -> str:
     """A time as it stands in the file."""
     return datetime.fromtimestamp(time, UTC).strftime(_TIME)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # opening a FIFO would wait for its writer
 
 
 def _used(path: Path) -> Path:
@@ -171,6 +178,8 @@ def _key(row: Any, where: str) -> ApiKey:
     for member in ("id", "name", "sha256", "created"):
         if not isinstance(row[member], str):
             raise ConfigurationError(f"{where}: {member} must be a text")
+    if not ID.fullmatch(row["id"]):
+        raise ConfigurationError(f"{where}: {row['id'][:64]!r} is no id of a key")
     if not NAME.fullmatch(row["name"]):
         raise ConfigurationError(f"{where}: {row['name']!r} is no name of a key")
     for member in ("groups", "scopes"):

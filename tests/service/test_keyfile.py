@@ -96,6 +96,13 @@ def test_others_may_write_it(path: Path, bits: int) -> None:
         read_keys(path)
 
 
+def test_a_pipe_is_none(path: Path) -> None:
+    """Nobody waits for somebody who writes into it."""
+    os.mkfifo(path, 0o600)
+    with pytest.raises(ConfigurationError, match="is no regular file"):
+        read_keys(path)
+
+
 def test_there_is_no_file(path: Path) -> None:
     """That is no empty one."""
     with pytest.raises(ConfigurationError, match="No such file or directory; mcpserve keys add makes one"):
@@ -128,7 +135,7 @@ def test_changes_at_the_same_time(path: Path) -> None:
 
 
 ROW: dict[str, Any] = {
-    "id": "a1",
+    "id": "k3v9x0q2ma",
     "name": "alice",
     "sha256": "00" * 32,
     "groups": [],
@@ -142,6 +149,9 @@ ROW: dict[str, Any] = {
     ("change", "words"),
     [
         ({"id": 5}, "id must be a text"),
+        ({"id": "k3v9x0q2m"}, "is no id of a key"),
+        ({"id": "k3v9x0q2ma\n"}, "is no id of a key"),
+        ({"id": "k3v9x0q2m\u0e51"}, "is no id of a key"),
         ({"name": ""}, "is no name of a key"),
         ({"name": "a b"}, "is no name of a key"),
         ({"name": "alice\n"}, "is no name of a key"),
@@ -162,7 +172,7 @@ ROW: dict[str, Any] = {
 def test_a_row_that_is_not_understood(path: Path, change: dict[str, Any], words: str) -> None:
     """Nothing of the file is used: it may mean less than we would read into it."""
     row = {name: value for name, value in {**ROW, **change}.items() if value is not ...}
-    path.write_text(json.dumps({"format": "mcpserve keys 1", "keys": [ROW | {"id": "b"}, row]}))
+    path.write_text(json.dumps({"format": "mcpserve keys 1", "keys": [ROW | {"id": "b" * 10}, row]}))
     with pytest.raises(ConfigurationError, match=f"key 2: .*{words}"):
         read_keys(path)
 
