@@ -1,4 +1,4 @@
-"""One server for all tests of this directory: the shipped plugins, and `plugins/witness.py` to look inside."""
+"""One server of ours for all tests of this directory, with `plugins/witness.py` to look inside; and those of others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.others import Find, Other, others
 from tests.interop.peers import Peers, install
 from tests.interop.served import Served, serving
 
@@ -15,7 +16,7 @@ PLUGINS = Path(__file__).with_name("plugins")
 
 @pytest.fixture(scope="session")
 def peers() -> Peers:
-    """The clients of others."""
+    """The clients and servers of others."""
     return install()
 
 
@@ -25,3 +26,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     log = tmp_path_factory.mktemp("server") / "server.log"
     with serving(log, "--plugins", str(PLUGINS)) as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def find(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Find]:
+    """What finds a server of others."""
+    with others(peers, tmp_path_factory.mktemp("others")) as found:
+        yield found
+
+
+@pytest.fixture
+def other(request: pytest.FixtureRequest, find: Find) -> Other:
+    """The server of others that the test is parametrized with, with a witness that has told nothing yet."""
+    found = find(request.param)
+    found.witness.write_text("")
+    return found
