@@ -1,4 +1,4 @@
-"""The cases: what is measured of each peer, one function each.
+"""The cases: what is measured of each server, one function each; those of clients are in `clients.py`.
 
 A case starts its server fresh, sees that one request is answered well, warms up, measures, and gives samples. Whatever
 goes wrong is raised as one of `FAILURES`.
@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
-import attrs
-
-from benchmarks import calls, load, serving
-from benchmarks.measure import Cores, percentile
-from benchmarks.peers import LISTED_TOOLS, Peer, Programs
+from benchmarks import calls, clients, load, serving
+from benchmarks.bench import Bench, Case, Reading, Target
+from benchmarks.measure import percentile
+from benchmarks.peers import LISTED_TOOLS, Peer
 
 FAILURES = (calls.AnswerError, load.LoadError, serving.ServerError, subprocess.SubprocessError, OSError)
 ECHO = calls.tool_call("echo", text="hello, world")
@@ -29,94 +26,6 @@ SETTLE_SECONDS = 1.0
 FIRST_EVENT_PAUSE_MS = 5
 CLOSE_PAUSE_MS = 1
 CLOSE_MS_AT_MOST = 15  # what one cycle of the cancel case may take before the load gives up
-
-
-@attrs.frozen(kw_only=True)
-class Plan:
-    """How much of everything is measured.
-
-    Attributes:
-        seconds: The length of one measurement.
-        connections: How many connections the echo case keeps busy, in turn.
-        streams: How many streams the ticks case opens, in turn.
-        cycles: How many streams the cancel case opens and closes.
-    """
-
-    seconds: float
-    connections: Sequence[int] = (1, 16, 64, 256)
-    streams: Sequence[int] = (1000, 5000)
-    cycles: int = 4000
-
-
-QUICK = Plan(seconds=1, connections=(1, 64), streams=(200, 1000), cycles=400)
-
-
-@attrs.frozen(kw_only=True)
-class Bench:
-    """The place where the cases run.
-
-    Attributes:
-        plan: How much is measured.
-        programs: What the peers run on.
-        load: The load programs.
-        cores: Where the two sides run.
-        folder: A folder for what is written while it runs.
-    """
-
-    plan: Plan
-    programs: Programs
-    load: load.Load
-    cores: Cores
-    folder: Path
-
-    @property
-    def cancelled(self) -> Path:
-        """The file where servers write when a call was cancelled."""
-        return self.folder / "cancelled"
-
-    @contextmanager
-    def serving(self, peer: Peer, case: str) -> Iterator[Target]:
-        """A peer, started fresh, with a session if it is asked in one."""
-        port = serving.free_port()
-        self.cancelled.write_text("")
-        with serving.serving(
-            command=peer.command(self.programs, port, case),
-            port=port,
-            core=self.cores.server,
-            environment={"BENCH_CANCELLED": str(self.cancelled)},
-            log=self.folder / f"{peer.name}.log",
-        ) as server:
-            yield Target(server=server, session=calls.open_session(port) if peer.session else None)
-
-
-@attrs.frozen(kw_only=True)
-class Target:
-    """A running peer and how to address it."""
-
-    server: serving.Server
-    session: str | None
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self.server.port
-
-    def request(self, call: calls.Call) -> bytes:
-        """The template of a request in the era of the peer."""
-        if self.session is None:
-            return calls.modern_request(self.port, call)
-        return calls.session_request(self.port, self.session, call)
-
-
-@attrs.frozen
-class Reading:
-    """What a case read off: which load, and the metrics."""
-
-    load: str
-    values: Mapping[str, float]
-
-
-Case = Callable[[Bench, Peer], Iterator[Reading]]
 
 
 def echo(bench: Bench, peer: Peer) -> Iterator[Reading]:
@@ -283,4 +192,5 @@ CASES: Mapping[str, Case] = {
     "cancel": cancel,
     "list": list_tools,
     "start": start,
+    **clients.CASES,
 }

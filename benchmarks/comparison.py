@@ -17,8 +17,9 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import build, report
-from benchmarks.cases import CASES, FAILURES, QUICK, Bench, Plan
+from benchmarks import build, clients, report
+from benchmarks.bench import QUICK, Bench, Plan
+from benchmarks.cases import CASES, FAILURES
 from benchmarks.goals import GOALS, judge
 from benchmarks.load import Load
 from benchmarks.measure import Sample, choose_cores, raise_file_limit
@@ -46,6 +47,11 @@ class Choice:
     repeats: int
     plan: Plan
     json: Path | None
+
+    @property
+    def serves(self) -> bool:
+        """Whether servers are measured; clients need neither the load programs nor Node."""
+        return any(case not in clients.CASES for case in self.cases)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -127,15 +133,15 @@ def positive_float(word: str) -> float:
 def compare(choice: Choice) -> report.Outcome:
     """Build, measure everything, judge the goals."""
     most = max(*choice.plan.streams, *choice.plan.connections) + SPARE_FILES
-    if raise_file_limit() < most:
+    if raise_file_limit() < most and choice.serves:
         raise build.BuildError(f"too few open files are allowed: {most} are needed (ulimit -n)")
     cores = choose_cores(os.sched_getaffinity(0))
     samples: list[Sample] = []
     errors: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        load = Load(wrk=build.find("wrk"), streams=str(build.build_streams()), core=cores.load, folder=folder)
-        bench = Bench(plan=choice.plan, programs=build_programs(), load=load, cores=cores, folder=folder)
+        programs, load = build_programs(choice.serves), build_load(choice.serves, cores.load, folder)
+        bench = Bench(plan=choice.plan, programs=programs, load=load, cores=cores, folder=folder)
         machine = describe_machine(bench)
         os.sched_setaffinity(0, {cores.load})
         for case, peer, repeat in order(choice):
@@ -144,14 +150,20 @@ def compare(choice: Choice) -> report.Outcome:
     return report.Outcome(machine=machine, samples=samples, verdicts=verdicts, errors=errors)
 
 
-def build_programs() -> Programs:
+def build_programs(serves: bool) -> Programs:
     """Build what the peers run on."""
     return Programs(
         mcpserve=sys.executable,
         python=str(build.build_python_peers()),
-        node_folder=build.build_node_peers(),
-        node=build.find("node"),
+        node_folder=build.build_node_peers() if serves else build.CACHE,
+        node=build.find("node") if serves else "",
     )
+
+
+def build_load(serves: bool, core: int, folder: Path) -> Load:
+    """Build the load programs."""
+    wrk, streams = (build.find("wrk"), str(build.build_streams())) if serves else ("", "")
+    return Load(wrk=wrk, streams=streams, core=core, folder=folder)
 
 
 def order(choice: Choice) -> Iterator[tuple[str, Peer, int]]:
@@ -176,17 +188,23 @@ def measure_one(bench: Bench, case: str, peer: Peer, repeat: int, samples: list[
 
 def describe_machine(bench: Bench) -> dict[str, str]:
     """What the numbers depend on."""
-    node = subprocess.run([bench.programs.node, "--version"], capture_output=True, text=True, timeout=20)
     shared = ", ONE CORE FOR BOTH: the numbers are worthless" if bench.cores.shared else ""
     return {
         "machine": f"{os.cpu_count()} x {processor_name()}, Linux {platform.release()}",
         "cores": f"server {bench.cores.server}, load {bench.cores.load}{shared}",
         "load average before": " ".join(f"{value:.2f}" for value in os.getloadavg()),
         "python": platform.python_version(),
-        "node": node.stdout.strip(),
+        "node": node_version(bench.programs.node),
         "peers": ", ".join((build.HERE / "peers" / "requirements.txt").read_text().split()),
         "plan": str(bench.plan),
     }
+
+
+def node_version(node: str) -> str:
+    """What Node calls itself."""
+    if not node:
+        return "not used"
+    return subprocess.run([node, "--version"], capture_output=True, text=True, timeout=20).stdout.strip()
 
 
 def processor_name() -> str:

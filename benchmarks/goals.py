@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
+from benchmarks.clients import CALLS, ERAS, EVENTS
 from benchmarks.measure import Sample, Spread, spread, values_of
 
 
@@ -55,9 +56,9 @@ class Verdict:
         return "pass" if (median <= bound if self.goal.at_most else median >= bound) else "MISS"
 
 
-def ratio(text: str, *, case: str, load: str, metric: str, against: str, bound: float) -> Goal:
+def ratio(text: str, *, case: str, load: str, metric: str, against: str, bound: float, peer: str = "mcpserve") -> Goal:
     """A goal to be so many times as fast as a peer in the same run."""
-    return Goal(text=text, case=case, load=load, metric=metric, against=against, bound=bound)
+    return Goal(text=text, case=case, load=load, metric=metric, against=against, bound=bound, peer=peer)
 
 
 def limit(text: str, *, case: str, load: str, metric: str, bound: float, peer: str = "mcpserve") -> Goal:
@@ -74,6 +75,23 @@ def closing(peer: str, who: str, how: str, bound: float) -> Sequence[Goal]:
         ),
         limit(f"{who} {how}: tools never cancelled", case="cancel", load=load, metric="never", bound=0, peer=peer),
     )
+
+
+def clients(case: str, loads: Iterable[str], metric: str, bound: float) -> Sequence[Goal]:
+    """The goals of our client: to be so many times as fast as that of the Python SDK, in both eras."""
+    return [
+        ratio(
+            f"{case}, {era}, {load}: times the Python SDK's client",
+            case=case,
+            load=f"{era}, {load}",
+            metric=metric,
+            against="python-client",
+            bound=bound,
+            peer="mcpserve-client",
+        )
+        for era in ERAS
+        for load in loads
+    ]
 
 
 ECHO_64 = {"case": "echo", "load": "64 connections", "metric": "rps"}
@@ -118,6 +136,8 @@ GOALS: Sequence[Goal] = (
     ),
     limit("start to first answer: s", **START, metric="start_s", bound=0.35),
     limit("memory at rest: MB", **START, metric="memory_mb", bound=50),
+    *clients("client-calls", CALLS, "rps", 3),
+    *clients("client-events", EVENTS, "events_per_s", 5),
 )
 
 

@@ -22,6 +22,8 @@ TITLES = {
     "open": "open",
     "delivered_share": "delivered",
     "kb_per_stream": "KB/stream",
+    "clients": "clients",
+    "kb_per_client": "KB/client",
     "lag_p50_ms": "lag p50 ms",
     "lag_p99_ms": "lag p99 ms",
     "cycles": "cycles",

@@ -1,4 +1,4 @@
-"""The peers: which servers stand side by side, how each is started, and what each is asked."""
+"""The peers: which servers, and which clients, stand side by side, how each is started, and what each is asked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import attrs
 HERE = Path(__file__).resolve().parent
 PLUGINS = HERE.parent / "plugins"
 LISTED_TOOLS = 200
+CLIENT_CASES = frozenset({"client-calls", "client-events", "client-memory"})
 
 
 @attrs.frozen(kw_only=True)
@@ -34,14 +35,14 @@ Command = Callable[[Programs, int, str], Sequence[str]]
 
 @attrs.frozen(kw_only=True)
 class Peer:
-    """A server under test.
+    """A server under test, or a client.
 
     Attributes:
         name: How it is called on the command line and in the tables.
         about: What it is, in a few words.
         cases: The cases it takes part in.
         session: Whether it is asked in a session of the legacy era.
-        command: Gives the command line, from the programs, a port and the case.
+        command: Gives the command line, from the programs, a port (a client's is that of its server) and the case.
     """
 
     name: str
@@ -95,6 +96,21 @@ def uvicorn_command(programs: Programs, port: int, case: str) -> Sequence[str]:
 def twisted_command(programs: Programs, port: int, case: str) -> Sequence[str]:
     """A bare resource."""
     return [programs.mcpserve, str(HERE / "bare_twisted.py"), str(port)]
+
+
+def mcpserve_client_command(programs: Programs, port: int, case: str) -> Sequence[str]:
+    """Our client."""
+    return [programs.mcpserve, str(HERE / "client_mcpserve.py"), f"http://127.0.0.1:{port}/mcp"]
+
+
+def python_client_command(programs: Programs, port: int, case: str) -> Sequence[str]:
+    """The client of the Python SDK."""
+    return [programs.python, str(HERE / "client_python.py"), f"http://127.0.0.1:{port}/mcp"]
+
+
+def canned_command(programs: Programs, port: int) -> Sequence[str]:
+    """The server that clients are measured against; it is no peer."""
+    return [programs.python, str(HERE / "canned.py"), str(port)]
 
 
 def listed(case: str) -> Sequence[str]:
@@ -153,5 +169,17 @@ PEERS: Sequence[Peer] = (
         about="ceiling: a bare twisted.web resource with canned answers",
         cases=frozenset({"echo", "burst", "ticks", "start"}),
         command=twisted_command,
+    ),
+    Peer(
+        name="mcpserve-client",
+        about="our client",
+        cases=CLIENT_CASES,
+        command=mcpserve_client_command,
+    ),
+    Peer(
+        name="python-client",
+        about="the client of the Python SDK, uvloop",
+        cases=CLIENT_CASES,
+        command=python_client_command,
     ),
 )

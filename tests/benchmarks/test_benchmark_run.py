@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import build, report
+from benchmarks import build, clients, report
 from benchmarks.cases import CASES
-from benchmarks.comparison import order, read_choice
+from benchmarks.comparison import build_load, order, read_choice
 from benchmarks.goals import GOALS, judge
+from benchmarks.load import LoadError
 from benchmarks.measure import Sample
 from benchmarks.peers import PEERS
 from benchmarks.report import Outcome
@@ -104,6 +105,26 @@ def test_a_product_is_stale_when_it_or_its_recipe_changed(tmp_path: Path) -> Non
     build.stamp(product, "recipe")
     assert not build.is_stale(product, "recipe")
     assert build.is_stale(product, "another recipe")
+
+
+def test_clients_need_no_load_programs() -> None:
+    """Their cases run where there is neither wrk nor Node."""
+    assert not read_choice(["--only", "client-calls,client-events"]).serves
+    assert read_choice(["--only", "client-calls,echo"]).serves
+    assert build_load(False, 0, Path()).wrk == ""
+
+
+def test_the_report_of_a_client_is_its_last_line() -> None:
+    """What it said before is passed over; CPU time is told by call."""
+    report = clients.read_report(0, 'warm\n{"count": 4, "elapsed": 2.0, "cpu": 1.0}\n', "")
+    assert (report["count"], clients.cpu(report)) == (4, {"cpu_us": 250_000, "core_share": 0.5})
+
+
+@pytest.mark.parametrize(("status", "output"), [(1, ""), (0, '{"count": 0, "elapsed": 1.0, "cpu": 1.0}')])
+def test_a_client_that_failed_or_did_nothing_fails_the_measurement(status: int, output: str) -> None:
+    """It gives no numbers."""
+    with pytest.raises(LoadError):
+        clients.read_report(status, output, "AssertionError: 9 events")
 
 
 def test_a_missing_program_says_what_to_install() -> None:
