@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections import Counter
 from hashlib import sha256
+from math import inf
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -25,6 +27,15 @@ from mcpserve.service.fetching import RETRY_AFTER, Fetcher
 
 MOST_QUESTIONS = 100
 """Questions that may be open at once."""
+
+OF_ADDRESS = 20
+"""Those of one address: who makes tokens up keeps nobody else from being asked about."""
+
+MOST_WAITING = 1000
+"""Requests that may wait for the answer to one question."""
+
+TOLD = 60.0
+"""Seconds between two times that the log says that there are no answers."""
 
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 _log = Logger()
@@ -77,8 +88,10 @@ class IntrospectedTokens:
         self._good: dict[bytes, tuple[Caller, float]] = {}
         self._bad: dict[bytes, tuple[Unproven, float]] = {}
         self._asked: dict[bytes, list[Deferred[Caller]]] = {}
+        self._of_address: Counter[str] = Counter()
+        self._told = -inf
 
-    def verify(self, token: bytes) -> Caller | Deferred[Caller]:
+    def verify(self, token: bytes, address: str = "") -> Caller | Deferred[Caller]:
         """See `Tokens.verify`."""
         digest, now = sha256(token).digest(), self._clock.seconds()
         good = self._good.get(digest)
@@ -90,31 +103,50 @@ class IntrospectedTokens:
             raise bad[0].with_traceback(None)
         if not _TOKEN.fullmatch(token):
             raise Unproven("The token has characters that no token has")
-        if digest not in self._asked and len(self._asked) >= MOST_QUESTIONS:
-            raise IssuerUnavailable("The issuer is asked about too many tokens at once", 1)
-        return self._ask(token, digest)
+        return self._ask(token, digest, address)
 
-    def _ask(self, token: bytes, digest: bytes) -> Deferred[Caller]:
+    def _ask(self, token: bytes, digest: bytes, address: str) -> Deferred[Caller]:
         waiting: Deferred[Caller] = Deferred()
-        if digest in self._asked:
-            self._asked[digest].append(waiting)
+        asked = self._asked.get(digest)
+        if asked is not None and len(asked) < MOST_WAITING:
+            asked.append(waiting)
             return waiting
+        if asked is not None or len(self._asked) >= MOST_QUESTIONS or self._of_address[address] >= OF_ADDRESS:
+            raise IssuerUnavailable("The issuer is asked about too many tokens at once", 1)
         self._asked[digest] = [waiting]
+        self._of_address[address] += 1
         asking = Deferred.fromCoroutine(self._answer(token.decode("ascii")))
+        asking.addBoth(self._answered, address)
         asking.addCallbacks(self._remember, self._refuse, callbackArgs=(digest,), errbackArgs=(digest,))
         return waiting
+
+    def _answered(self, outcome: object, address: str) -> object:
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
+        return outcome
 
     async def _answer(self, token: str) -> Proof:
         endpoint = self._endpoint
         form = {"token": token, "token_type_hint": "access_token"}
-        status, answer = await self._fetcher.post(endpoint.url, form, {"Authorization": endpoint.authorization})
+        try:
+            status, answer = await self._fetcher.post(endpoint.url, form, {"Authorization": endpoint.authorization})
+        except IssuerUnavailable as error:
+            raise self._away(str(error)) from error
         if status != 200 or not isinstance(answer, dict):
-            _log.error("The introspection endpoint {url} answered {status}", url=endpoint.url, status=status)
-            raise IssuerUnavailable(f"The issuer {endpoint.issuer!r} can't be asked about tokens now", RETRY_AFTER)
+            raise self._away(f"{endpoint.url} answered {status}")
         if answer.get("active") is not True:
             raise Unproven(f"The issuer {endpoint.issuer!r} says that the token is not active")
         claims: dict[str, Any] = {"iss": endpoint.issuer, **answer}
         return read_claims(claims, endpoint.issuer, self._rules, self._clock.seconds(), ends=False)
+
+    def _away(self, problem: str) -> IssuerUnavailable:
+        """What strangers are told; what is wrong, and where, is for the log."""
+        issuer, now = self._endpoint.issuer, self._clock.seconds()
+        if now - self._told >= TOLD:
+            self._told = now
+            _log.error("The issuer {issuer} can't be asked about tokens: {problem}", issuer=issuer, problem=problem)
+        return IssuerUnavailable(f"The issuer {issuer!r} can't be asked about tokens now", RETRY_AFTER)
 
     def _remember(self, proof: Proof, digest: bytes) -> None:
         until = min(proof.until, self._clock.seconds() + self._endpoint.ttl)

@@ -285,7 +285,7 @@ class JwtTokens:
         self._jws = PyJWS(algorithms=sorted(ALGORITHMS), options={"enforce_minimum_key_length": True})
         self._proven: dict[bytes, tuple[Proof, Issuer, KeySet]] = {}
 
-    def verify(self, token: bytes) -> Caller | Deferred[Caller]:
+    def verify(self, token: bytes, address: str = "") -> Caller | Deferred[Caller]:
         """See `Tokens.verify`."""
         digest = sha256(token).digest()
         known = self._proven.get(digest)

@@ -25,16 +25,23 @@ from mcpserve.errors import IssuerUnavailable, Refusal, ScopeMissing, Unproven
 from mcpserve.policy.callers import Caller
 from mcpserve.policy.challenges import Challenges
 from mcpserve.policy.keys import KeyRing, looks_like_key
+from mcpserve.policy.proxies import group
 from mcpserve.web.request import McpRequest
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
+_SCHEMES = frozenset(("apikey", "basic", "digest", "dpop", "negotiate", "token"))
+"""Schemes that may be named in a message; another word may be a secret without any."""
 
 
 class Tokens(Protocol):
     """Knows about access tokens."""
 
-    def verify(self, token: bytes) -> Caller | Deferred[Caller]:
+    def verify(self, token: bytes, address: str) -> Caller | Deferred[Caller]:
         """Find out whom a token names.
+
+        Args:
+            token: The token.
+            address: Where it comes from, as limits count it.
 
         Returns:
             Who it is; later, where its issuer has to be asked first.
@@ -81,7 +88,7 @@ class Doorkeeper:
         # a key is for us alone: an issuer that is asked about tokens must never see one
         if self.tokens is None or looks_like_key(shown):
             return self._by_key(shown)
-        caller = self.tokens.verify(shown)
+        caller = self.tokens.verify(shown, group(request.seen.address))
         if isinstance(caller, Deferred):
             # the headers are read now: the request may forget them
             caller.addErrback(self._refused_later, request)
@@ -122,10 +129,10 @@ class Doorkeeper:
         seen = "This request says not who is calling"
         if authorization is not None:
             # the scheme alone: what follows it is a secret
-            scheme = authorization.partition(b" ")[0][:16].decode("latin-1")
-            seen = (
-                f"The Authorization scheme {scheme!r} is not taken" if b" " in authorization else "No scheme is named"
-            )
+            word, space, _ = authorization.partition(b" ")
+            scheme = word.decode("latin-1")
+            named = f" {scheme!r}" if scheme.lower() in _SCHEMES else ""
+            seen = f"The Authorization scheme{named} is not taken" if space else "No scheme is named"
         elif b"access_token=" in request.query:
             seen = "A credential in the URL is not read: it would stand in logs"
         self.failures["missing"] += 1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
 
 from mcpserve.errors import IssuerUnavailable, ScopeMissing, Unproven
 from mcpserve.policy.callers import Caller
 from mcpserve.policy.tokens import TokenRules
-from mcpserve.service.introspection import MOST_QUESTIONS, Endpoint, IntrospectedTokens
+from mcpserve.service.introspection import MOST_QUESTIONS, MOST_WAITING, OF_ADDRESS, Endpoint, IntrospectedTokens
 from tests.service.authority import RESOURCE, Authority, FakeFetcher
 
 ISSUER = "http://127.0.0.1:9000"
@@ -45,6 +47,20 @@ class World:
     def questions(self) -> int:
         """How often it was asked."""
         return len(self.authority.asked)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[LogEvent]]:
+    """What is logged."""
+    seen: list[LogEvent] = []
+
+    def observe(event: LogEvent) -> None:
+        if event.get("log_namespace", "") == "mcpserve.service.introspection":
+            seen.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield seen
+    globalLogPublisher.removeObserver(observe)
 
 
 def test_an_active_token() -> None:
@@ -141,7 +157,7 @@ def test_too_many_questions() -> None:
     world = World()
     world.verify("good")
     world.fetcher.waits = True
-    waiting = [world.tokens.verify(f"t{number}".encode()) for number in range(MOST_QUESTIONS)]
+    waiting = [world.tokens.verify(b"t%d" % number, f"{number % 10}") for number in range(MOST_QUESTIONS)]
     with pytest.raises(IssuerUnavailable, match="too many"):
         world.verify("one-more")
     assert world.verify("good").name == f"{ISSUER}|ada"
@@ -152,12 +168,42 @@ def test_too_many_questions() -> None:
     assert world.questions == MOST_QUESTIONS + 1
 
 
-def test_an_issuer_that_is_away() -> None:
-    """Nobody can say: that is no 401, and not remembered."""
+def test_too_many_questions_of_one_address() -> None:
+    """It keeps nobody else from being asked about; and may ask again when it has been answered."""
+    world = World()
+    world.fetcher.waits = True
+    waiting = [world.tokens.verify(b"t%d" % number, "192.0.2.1") for number in range(OF_ADDRESS)]
+    with pytest.raises(IssuerUnavailable, match="too many"):
+        world.tokens.verify(b"one-more", "192.0.2.1")
+    waiting.append(world.tokens.verify(b"one-more", "192.0.2.2"))
+    for found in waiting:
+        assert isinstance(found, Deferred)
+        found.addErrback(lambda failure: failure.trap(Unproven))
+    world.fetcher.answer()
+    assert isinstance(world.tokens.verify(b"good", "192.0.2.1"), Deferred)
+
+
+def test_too_many_wait_for_one_answer() -> None:
+    """Each of them holds a request."""
+    world = World()
+    world.fetcher.waits = True
+    waiting = [world.tokens.verify(b"good") for _ in range(MOST_WAITING)]
+    with pytest.raises(IssuerUnavailable, match="too many"):
+        world.verify("good")
+    world.fetcher.answer()
+    assert len(waiting) == MOST_WAITING
+
+
+def test_an_issuer_that_is_away(lines: list[LogEvent]) -> None:
+    """Nobody can say: that is no 401, and not remembered. The log says why, once in a while; strangers are not told."""
     world = World()
     world.authority.down = True
-    with pytest.raises(IssuerUnavailable):
-        world.verify("good")
+    for seconds in (0, 59, 1):
+        world.clock.advance(seconds)
+        with pytest.raises(IssuerUnavailable, match="can't be asked about tokens now") as caught:
+            world.verify("good")
+        assert "/introspect" not in str(caught.value)
+    assert [f"{ISSUER}/introspect" in line["problem"] for line in lines] == [True, True]
     world.authority.down = False
     assert world.verify("good")
 

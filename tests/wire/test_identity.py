@@ -32,7 +32,7 @@ class FakeTokens:
     asked: list[bytes] = attrs.field(factory=list)
     waiting: list[Deferred[Caller]] = attrs.field(factory=list)
 
-    def verify(self, token: bytes) -> Caller | Deferred[Caller]:
+    def verify(self, token: bytes, address: str) -> Caller | Deferred[Caller]:
         """See `Tokens.verify`."""
         self.asked.append(token)
         if token == b"good":
@@ -210,6 +210,7 @@ def test_credentials_that_are_no_good(server: Server, headers: Headers, words: s
     [
         ({"Authorization": f"Basic {ADAS_KEY}"}, "The Authorization scheme 'Basic' is not taken"),
         ({"Authorization": f"DPoP {ADAS_KEY}"}, "scheme 'DPoP'"),
+        ({"Authorization": f"{ADAS_KEY} x"}, "The Authorization scheme is not taken"),
         ({"Authorization": ADAS_KEY}, "No scheme is named"),
         ({"Authorization": ""}, "No scheme is named"),
         ({"Authorization": "Bearer"}, "No scheme is named"),
@@ -217,7 +218,7 @@ def test_credentials_that_are_no_good(server: Server, headers: Headers, words: s
     ],
 )
 def test_other_schemes(server: Server, headers: Headers, words: str) -> None:
-    """The scheme is named, what follows it is not."""
+    """The scheme is named if it is one, what follows it is not."""
     answer = server.call("whoami", headers=headers)
     assert answer.status == 401
     assert "error=" not in challenge(answer)
