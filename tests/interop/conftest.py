@@ -14,6 +14,12 @@ from tests.interop.served import Served, serving
 PLUGINS = Path(__file__).with_name("plugins")
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install the clients and servers of others before the first test begins: within one there is no time for it."""
+    if not session.config.option.collectonly and any(one.get_closest_marker("interop") for one in session.items):
+        install()
+
+
 @pytest.fixture(scope="session")
 def peers() -> Peers:
     """The clients and servers of others."""
