@@ -1,4 +1,4 @@
-"""A reactor for an asyncio loop that others run: it is not installed, owns no descriptor, and leaves no thread."""
+"""A reactor for an asyncio loop that others run: not installed, and without descriptors and threads that stay."""
 
 from __future__ import annotations
 

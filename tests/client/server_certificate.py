@@ -13,6 +13,11 @@ from twisted.internet.ssl import PrivateCertificate
 
 def self_signed(host: str) -> PrivateCertificate:
     """A key and a certificate for a host."""
+    return PrivateCertificate.loadPEM(pem(host))
+
+
+def pem(host: str) -> bytes:
+    """The same as it stands in a file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
@@ -31,4 +36,4 @@ def self_signed(host: str) -> PrivateCertificate:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return PrivateCertificate.loadPEM(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return private + certificate.public_bytes(serialization.Encoding.PEM)
