@@ -65,7 +65,7 @@ class ReactorThread:
         closing: SimpleQueue[object] = SimpleQueue()
 
         async def close_all() -> None:
-            for one in [Deferred.fromCoroutine(one.close()) for one in self.open]:
+            for one in [Deferred.fromCoroutine(one.close()) for one in list(self.open)]:
                 await one
 
         if self.alive:
