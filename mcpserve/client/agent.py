@@ -1,4 +1,4 @@
-"""Speaks HTTP/1.1 over connections that are kept: an agent for treq that takes a quarter of the time of Twisted's.
+"""Speaks HTTP/1.1 over connections that are kept: an agent that takes a quarter of the time of Twisted's.
 
 One request at a time on a connection. What is asked for is always in memory, so a request is written at once, in one
 piece and, on plain TCP, in one system call: then it is known whether anything of it was sent. An idle connection is
