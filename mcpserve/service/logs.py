@@ -35,6 +35,9 @@ COLLECTED = 0.1
 _FULL = 64 * 1024
 _SEVERITY = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
 _OWN = frozenset({"format", "isError", "message", "system", "time", "failure", "why", "logLevel"})
+_SOURCES = {"log_legacy": "twisted"}
+"""What the old logging of Twisted is called here."""
+
 _log = Logger(namespace="mcpserve.requests")
 
 
@@ -57,18 +60,13 @@ class Lines:
             self._waiting.append(line)
             self._flush()
 
-    def collect(self, line: str) -> bool:
-        """Keep a line until the next `write` or `flush`.
-
-        Returns:
-            True if it is the first one, so that somebody has to see to that.
-        """
+    def collect(self, line: str) -> None:
+        """Keep a line until the next `write` or `flush`, which somebody has to see to."""
         with self._lock:
             self._waiting.append(line)
             self._size += len(line)
             if self._size > _FULL:
                 self._flush()
-            return len(self._waiting) == 1
 
     def flush(self) -> None:
         """Write what waits."""
@@ -141,7 +139,9 @@ class Logs:
             line = _prefix(time, "info", "requests", self._journal) + one_line(text)
         if self._clock is None:
             self.lines.write(line)
-        elif self.lines.collect(line):
+            return
+        self.lines.collect(line)
+        if self._timer is None:
             self._timer = self._clock.callLater(COLLECTED, self._flush)
 
     def _flush(self) -> None:
@@ -174,7 +174,8 @@ class EventWriter:
         text = text or "Something failed"
         trace = redacted(failure.getTraceback()) if isinstance(failure, Failure) else ""
         level = event.get("log_level", LogLevel.info).name
-        source, time = str(event.get("log_namespace", "")), float(event.get("log_time", 0.0))
+        source = _SOURCES.get(source := str(event.get("log_namespace", "")), source)
+        time = float(event.get("log_time", 0.0))
         if self._json:
             shape: dict[str, Any] = {"time": _time(time), "level": level, "source": source, "message": text}
             if trace:
@@ -235,4 +236,9 @@ def _json(shape: Mapping[str, Any]) -> str:
     try:
         return orjson.dumps(shape).decode("utf-8")
     except (TypeError, UnicodeError):
-        return orjson.dumps({key: ascii(value) for key, value in shape.items()}).decode("ascii")
+        # half a character, or a number that no JSON holds
+        return orjson.dumps({key: _encodable(value) for key, value in shape.items()}).decode("utf-8")
+
+
+def _encodable(value: Any) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -30,6 +30,7 @@ from mcpserve.protocol.wire import Envelope
 from mcpserve.server.calls import CallLimits, Calls
 from mcpserve.server.dispatch import Dispatcher, Feature
 from mcpserve.server.features import PluginFeatures
+from mcpserve.server.observing import Observer
 from mcpserve.server.permits import Permits
 from mcpserve.server.publisher import Publisher
 from mcpserve.server.subscriptions import SubscriptionLimits, Subscriptions
@@ -110,6 +111,7 @@ class Server:
         wrap: Comes between the endpoint and the face of the revisions with a handshake.
         proxies: Addresses and networks of trusted proxies.
         credentials: Whether pages may have the browser send cookies along.
+        observer: Who watches.
     """
 
     def __init__(
@@ -127,13 +129,14 @@ class Server:
         wrap: Callable[[LegacyFace], LegacyFace] = lambda face: face,
         proxies: Sequence[str] = (),
         credentials: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(now)
         self.wheel = TimingWheel(self.clock)
         envelope = Envelope(Implementation(name="tested", version="1"))
         runtime = Runtime(clock=self.clock, wheel=self.wheel, threads=NoThreads())
-        self.calls = Calls(runtime, limits.calls, limits.tool_rates)
+        self.calls = Calls(runtime, limits.calls, limits.tool_rates, observer)
         self.publisher = Publisher(lambda f: self.clock.callLater(0, f))
         self.tasks = Tasks(envelope, runtime, limits.tasks, publisher=self.publisher)
         self.features = own = PluginFeatures(
@@ -151,7 +154,7 @@ class Server:
             knows=own.knows,
             tells=own.tells,
         )
-        self.dispatcher = dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.")
+        self.dispatcher = dispatcher = Dispatcher([*features, self.subscriptions], envelope, "Be kind.", observer)
         self.turns = Turns(self.clock, limits.stream)
         self.sessions = Sessions(self.clock, limits.sessions, journal(self.clock))
         trusted = Proxies(proxies)
@@ -173,6 +176,7 @@ class Server:
             crowd=limits.crowd,
             proxies=trusted,
             dress=cors.headers,
+            observer=observer,
         )
         self.site.startFactory()
         if face is not None:
