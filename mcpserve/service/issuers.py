@@ -237,7 +237,10 @@ class Issuer:
 
 def read_key(row: Any) -> PublicKey | None:
     """Read a key as an issuer publishes it (RFC 7517); None if it is for something else, or too weak."""
-    if not isinstance(row, dict) or row.get("use", "sig") != "sig" or "verify" not in row.get("key_ops", ["verify"]):
+    if not isinstance(row, dict) or row.get("use", "sig") != "sig":
+        return None
+    uses = row.get("key_ops", ["verify"])
+    if not isinstance(uses, list) or "verify" not in uses:
         return None
     kind, id = row.get("kty"), row.get("kid")
     algorithms: Sequence[str] = (
@@ -314,7 +317,8 @@ class JwtTokens:
         try:
             payload = self._jws.decode(token, key.key, algorithms=[claimed.algorithm])
             claims = orjson.loads(payload)
-        except (jwt.PyJWTError, ValueError) as error:
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            # PyJWT reads the header once more, and its JSON may be nested more deeply than older ones can read
             raise Unproven(f"The token's signature is not one of the issuer {issuer.url!r}") from error
         proof = read_claims(claims, issuer.url, self._rules, self._clock.seconds())
         while len(self._proven) >= self._remembered:
