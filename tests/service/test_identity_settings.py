@@ -25,6 +25,7 @@ from mcpserve.service.plugins import load
 from mcpserve.service.settings import HTTP_ONLY, Settings
 from mcpserve.service.tap import Options
 from mcpserve.web.admission import Admission
+from tests.wire.http import Peer
 
 ISSUER, PUBLIC = "https://as.example", "https://mcp.example.org"
 TOKENS: dict[str, Any] = {"issuers": (ISSUER,), "public_url": PUBLIC}
@@ -171,6 +172,27 @@ def test_an_empty_file_lets_nobody_in(path: Path) -> None:
     entrance = Entrance(MemoryReactorClock(), Settings(keys=str(path)))
     with pytest.raises(Unproven):
         ring(entrance).find(make_key("ada", now=0.0)[1].encode(), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "status"),
+    [
+        *((method, "/mcp", 401) for method in ("POST", "GET", "DELETE", "HEAD")),
+        ("POST", "/mcp/", 401),
+        ("GET", "/sse", 401),
+        ("POST", "/messages?sessionId=x", 401),
+        ("GET", "/.well-known/oauth-protected-resource", 200),
+        ("GET", "/health/live", 200),
+    ],
+)
+def test_every_door_asks(path: Path, method: str, place: str, status: int) -> None:
+    """A daemon that has keys lets nobody in without one, whatever way he comes."""
+    settings = Settings(keys=str(path), **TOKENS, http_sse=True, shipped=False)
+    reactor = MemoryReactorClock()
+    daemon = Daemon(reactor, settings, load(settings))
+    peer = Peer(daemon.site, reactor)
+    peer.send(f"{method} {place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
+    assert peer.status == status
 
 
 def test_keys_have_what_their_scopes_include(path: Path) -> None:
