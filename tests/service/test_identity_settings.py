@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from mcpserve.service.plugins import load
 from mcpserve.service.settings import HTTP_ONLY, Settings
 from mcpserve.service.tap import Options
 from mcpserve.web.admission import Admission
-from tests.wire.http import Peer
+from tests.wire.http import CLIENT_ADDRESS, Peer
+from tests.wire.server import NOTHING
 
 ISSUER, PUBLIC = "https://as.example", "https://mcp.example.org"
 TOKENS: dict[str, Any] = {"issuers": (ISSUER,), "public_url": PUBLIC}
@@ -167,6 +168,23 @@ def test_nobody_is_asked_by_default(lines: list[LogEvent]) -> None:
     entrance.stop()
 
 
+SESSION = {"Mcp-Session-Id": "x", "Accept": "text/event-stream"}
+
+
+def a_daemon(**settings: Any) -> Daemon:
+    """One that listens nowhere."""
+    chosen = Settings(shipped=False, **settings)
+    return Daemon(MemoryReactorClock(), chosen, load(chosen))
+
+
+def asked(daemon: Daemon, method: str, place: str, headers: Mapping[str, str] = NOTHING) -> Peer:
+    """Somebody who has asked for something."""
+    peer = Peer(daemon.site, daemon.site.clock)
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    peer.send(f"{method} {place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{''.join(lines)}\r\n".encode())
+    return peer
+
+
 def test_an_empty_file_lets_nobody_in(path: Path) -> None:
     """It is not taken for none."""
     entrance = Entrance(MemoryReactorClock(), Settings(keys=str(path)))
@@ -187,12 +205,24 @@ def test_an_empty_file_lets_nobody_in(path: Path) -> None:
 )
 def test_every_door_asks(path: Path, method: str, place: str, status: int) -> None:
     """A daemon that has keys lets nobody in without one, whatever way he comes."""
-    settings = Settings(keys=str(path), **TOKENS, http_sse=True, shipped=False)
-    reactor = MemoryReactorClock()
-    daemon = Daemon(reactor, settings, load(settings))
-    peer = Peer(daemon.site, reactor)
-    peer.send(f"{method} {place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
-    assert peer.status == status
+    assert asked(a_daemon(keys=str(path), **TOKENS, http_sse=True), method, place).status == status
+
+
+def test_a_daemon_believes_its_proxies() -> None:
+    """And nobody else."""
+    for trusted, status in (((), 404), ((CLIENT_ADDRESS,), 421)):
+        peer = asked(a_daemon(trusted_proxies=trusted), "GET", "/mcp", {"X-Forwarded-Host": "evil", **SESSION})
+        assert peer.status == status
+
+
+@pytest.mark.parametrize("credentials", [False, True])
+def test_what_a_daemon_tells_browsers(credentials: bool) -> None:
+    """Preflights are answered; cookies are for who wants them."""
+    page = "https://app.example.org"
+    daemon = a_daemon(allow_origins=(page,), cors_credentials=credentials)
+    peer = asked(daemon, "OPTIONS", "/mcp", {"Origin": page, "Access-Control-Request-Method": "POST"})
+    assert peer.status == 204
+    assert peer.headers.get("access-control-allow-credentials") == ("true" if credentials else None)
 
 
 def test_keys_have_what_their_scopes_include(path: Path) -> None:
@@ -245,6 +275,19 @@ def test_sessions_of_who_has_no_key_any_more(path: Path) -> None:
     daemon.reload()
     assert sorted(str(session.owner) for session in daemon.sessions) == ["key:ada", "key:bob"]
     daemon.sessions.close_all()
+
+
+def test_streams_of_a_key_that_is_gone(path: Path) -> None:
+    """They end with the reload, whatever other key the caller has."""
+    shown = [put(path, name) for name in ("ada", "ada", "bob")]
+    daemon = a_daemon(keys=str(path), http_sse=True)
+    accept = {"Accept": "text/event-stream"}
+    peers = [asked(daemon, "GET", "/sse", {**accept, "X-API-Key": key.decode()}) for key in shown]
+    with changing(path) as kept:
+        del kept[0]
+    daemon.reload()
+    assert [peer.ended for peer in peers] == [["aborted"], [], []]
+    daemon.http_sse.close_all()
 
 
 @pytest.mark.parametrize("break_it", [Path.unlink, lambda path: path.write_text("{"), lambda path: path.chmod(0o666)])

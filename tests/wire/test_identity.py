@@ -30,11 +30,13 @@ class FakeTokens:
     """Knows a few tokens; some of them only later."""
 
     asked: list[bytes] = attrs.field(factory=list)
+    addresses: list[str] = attrs.field(factory=list)
     waiting: list[Deferred[Caller]] = attrs.field(factory=list)
 
     def verify(self, token: bytes, address: str) -> Caller | Deferred[Caller]:
         """See `Tokens.verify`."""
         self.asked.append(token)
+        self.addresses.append(address)
         if token == b"good":
             return Caller(name="https://as.example|ada")
         if token == b"narrow":
@@ -417,6 +419,14 @@ def test_who_is_expelled_with_a_key() -> None:
     server.site.expel({ADA.id})
     server.turn()
     assert (revoked.ended, kept.ended) == (["aborted"], [])
+
+
+def test_where_a_token_comes_from(tokens: FakeTokens) -> None:
+    """It is told to who asks the issuer, as limits count it: in IPv6 by the network."""
+    server = serve(tokens=tokens)
+    for address in ("192.0.2.1", "2001:db8::1"):
+        server.call("whoami", headers={"Authorization": "Bearer good"}, peer=server.connect(address=address))
+    assert tokens.addresses == ["192.0.2.1", "2001:db8::/64"]
 
 
 def test_nobody_is_asked_by_default() -> None:
