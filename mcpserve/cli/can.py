@@ -79,7 +79,8 @@ class _Asker:
 def _callers(settings: Settings, who: str, groups: Sequence[str], scopes: Sequence[str]) -> Iterator[_Asker]:
     inclusion = read_inclusion(settings.scope_includes)
     if groups or scopes:
-        yield _Asker(who, Caller(name=who, groups=frozenset(groups), scopes=inclusion.expand(scopes)))
+        caller = Caller(name=who, groups=frozenset(groups), scopes=inclusion.expand(scopes))
+        yield _Asker(who, caller, _too_narrow(settings, caller))
         return
     if who == NOBODY:
         asked = settings.keys or settings.issuers
@@ -92,6 +93,11 @@ def _callers(settings: Settings, who: str, groups: Sequence[str], scopes: Sequen
         raise click.UsageError(f"{settings.keys}: there is no key of the name or id {who!r}")
     for key, caller in found:
         yield _Asker(f"{key.name} (key {key.id})", caller, _expired(key))
+
+
+def _too_narrow(settings: Settings, caller: Caller) -> Sequence[str]:
+    missing = [scope for scope in settings.scopes if scope not in caller.scopes]
+    return [f"a token without the scope {' '.join(missing)} (scopes) is not let in"] if missing else ()
 
 
 def _expired(key: ApiKey) -> Sequence[str]:

@@ -151,6 +151,16 @@ def test_somebody_with_a_token(config: Path) -> None:
     assert run(config, "https://issuer|sub", "both", "--kind", "tool", "-s", "admin").exit_code == 0
 
 
+def test_a_token_that_is_not_let_in(config: Path) -> None:
+    """Whatever it may be good for."""
+    tokens = 'issuers = ["https://as.example"]\npublic_url = "https://mcp.example.org"\nscopes = ["mcp"]\n'
+    config.write_text(tokens + CONFIG)
+    done = run(config, "ida", "both", "--kind", "tool", "--scope", "read")
+    assert done.exit_code == 1
+    assert "but a token without the scope mcp (scopes) is not let in" in done.output
+    assert run(config, "ida", "both", "--kind", "tool", "--scope", "read", "--scope", "mcp").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
