@@ -127,6 +127,7 @@ class Daemon(Service):
             site=self.site,
             turns=turns,
             sessions=self.sessions,
+            room=self.sessions.room,
             http_sse=self.http_sse,
             offer=self.offer,
             doorkeeper=self._entrance.doorkeeper,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from types import MappingProxyType
 
 import attrs
 
-from mcpserve.legacy.http_sse import HttpSse
-from mcpserve.legacy.sessions import Sessions
 from mcpserve.service.offer import Offer
+from mcpserve.stores.events import EventRoom
 from mcpserve.web.identity import Doorkeeper
 from mcpserve.web.response import Turns
 from mcpserve.web.site import McpSite
@@ -44,6 +43,7 @@ class Gauges:
         site: Its connections.
         turns: Its responses.
         sessions: Its sessions.
+        room: What is kept for their clients.
         http_sse: Its sessions over HTTP with SSE.
         offer: What it does.
         doorkeeper: Who finds out who is calling, if anybody does.
@@ -51,8 +51,9 @@ class Gauges:
 
     site: McpSite
     turns: Turns
-    sessions: Sessions
-    http_sse: HttpSse
+    sessions: Sized
+    room: EventRoom
+    http_sse: Sized
     offer: Offer
     doorkeeper: Doorkeeper | None
 
@@ -96,7 +97,7 @@ class Gauges:
         return [
             Reading(name="sessions", what=what, value=len(self.sessions), labels={"transport": "streamable_http"}),
             Reading(name="sessions", what=what, value=len(self.http_sse), labels={"transport": "http_sse"}),
-            Reading(name="resume_bytes", what="Bytes kept for clients that resume.", value=self.sessions.room.used),
+            Reading(name="resume_bytes", what="Bytes kept for clients that resume.", value=self.room.used),
         ]
 
     def _work(self) -> Iterable[Reading]:

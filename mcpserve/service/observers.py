@@ -99,13 +99,8 @@ class Observers:
         return closing.addErrback(lambda failure: None)
 
     def _make_tracing(self, settings: Settings) -> Any:
-        # late: the library is an extra, and costs memory and start time
-        try:
-            module = importlib.import_module("mcpserve.service.tracing")
-        except ModuleNotFoundError as error:
-            raise ConfigurationError(
-                f"tracing needs OpenTelemetry ({error.name} is missing): pip install 'mcpserve[tracing]'"
-            ) from None
+        check_tracing(settings)
+        module = importlib.import_module("mcpserve.service.tracing")
         return module.Tracing(settings.name, version("mcpserve"), self._serves_method, self._serves)
 
     def _serves_method(self, method: str) -> bool:
@@ -120,6 +115,22 @@ class Observers:
 
     def _suspect(self, frame: FrameType) -> str:
         return "something" if self._offer is None else suspect(self._offer.features.catalogs, frame)
+
+
+def check_tracing(settings: Settings) -> None:
+    """Check that what spans take is installed, if they are wanted.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if settings.tracing:
+        # late: the library is an extra, and costs memory and start time
+        try:
+            importlib.import_module("mcpserve.service.tracing")
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"tracing needs OpenTelemetry ({error.name} is missing): pip install 'mcpserve[tracing]'"
+            ) from None
 
 
 def _ignored(seconds: float) -> None:

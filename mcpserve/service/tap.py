@@ -15,6 +15,7 @@ from mcpserve.service.daemon import Daemon
 from mcpserve.service.identity import check_identity
 from mcpserve.service.listening import parse
 from mcpserve.service.logs import Logs, under_journal
+from mcpserve.service.observers import check_tracing
 from mcpserve.service.options import FIELDS, SettingOptions, refuse, taking
 from mcpserve.service.plugins import load, report
 
@@ -48,9 +49,8 @@ class Options(SettingOptions):
 
     def report(self) -> int:
         """Say what would be served, and where; nothing is listened on."""
-        return report(
-            self.settings, sys.stdout, lambda described: parse(reactor, described), [check_identity, proxies, origins]
-        )
+        checks = [check_identity, check_tracing, proxies, origins]
+        return report(self.settings, sys.stdout, lambda described: parse(reactor, described), checks)
 
 
 def makeService(options: Options) -> Service:
