@@ -246,7 +246,7 @@ async def _changes(changes: AsyncIterator[Change], wanted: int) -> list[Change]:
 
 @_with(lambda way: (way.server, way.revision) != ("fastmcp", MODERN))
 async def test_it_tells_of_changes(other: Other) -> None:
-    """Who listens hears of a resource and of a new tool, and the list that was known is asked for anew."""
+    """Who listens hears of a resource and of a new tool; a list that would still hold is asked for anew then."""
     name = f"grown-{other.way}"
     async with other.client() as client:
         assert name not in {tool.name for tool in await client.list_tools()}

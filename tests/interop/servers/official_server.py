@@ -8,6 +8,7 @@ import sys
 from typing import Annotated
 
 import anyio
+from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import (
     Context,
     Elicit,
@@ -30,7 +31,13 @@ from mcp_types import (
 from pydantic import BaseModel
 from store import Store
 
-server = MCPServer("official", version="1", instructions="Be kind.", log_level="ERROR")
+server = MCPServer(
+    "official",
+    version="1",
+    instructions="Be kind.",
+    log_level="ERROR",
+    cache_hints={"tools/list": CacheHint(ttl_ms=3_600_000)},
+)
 
 
 def witness(what: str) -> None:
