@@ -106,6 +106,7 @@ class Exchange:
         self.answered: Deferred[IResponse] = Deferred(self._cancel)
         self.connecting: Deferred[Any] | None = None
         self.connection: Carrier | None = None
+        self._given_up = False
         self._producer = producer
         self._first = b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, path, authority)
         self._encoded: bytes | None = None
@@ -135,12 +136,15 @@ class Exchange:
 
     def fail(self, reason: Exception) -> None:
         """There will be no response."""
-        if not self.answered.called:
+        if not (self.answered.called or self._given_up):
             self.answered.errback(Failure(reason))
 
     def _cancel(self, _: object) -> None:
-        if self.connecting is not None:
-            self.connecting.cancel()
+        connecting, self.connecting = self.connecting, None
+        # An endpoint that is cancelled has an error of its own for that, and nobody may take it for one that happened.
+        self._given_up = True
+        if connecting is not None:
+            connecting.cancel()
         elif self.connection is not None:
             self.connection.abort()
 

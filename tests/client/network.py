@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -141,9 +142,11 @@ class Network:
         link.protocol.makeConnection(link)
         return link.protocol
 
-    def _gave_up(self, _: object) -> None:
+    def _gave_up(self, connecting: Deferred[Any]) -> None:
+        """As Twisted's endpoints do: that they were cancelled is an error of their own."""
         self.given_up += 1
         self.waiting.clear()
+        connecting.errback(ConnectingCancelledError(IPv4Address("TCP", "server.example", 8000)))
 
 
 REFUSED = ConnectionRefusedError("Nobody listens")
