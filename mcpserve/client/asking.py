@@ -12,6 +12,7 @@ from typing import Any
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -72,10 +73,13 @@ class Asking:
         Cancel: The connection is closed at once.
         """
         fields = self._fields(headers)
+        if not isinstance(self._agent, PoolAgent):
+            return _given_up_for_good(self._ask(method, place, fields.copy(), body))
+        return self._ask(method, place, fields, body)
+
+    def _ask(self, method: str, place: Place, fields: Headers, body: IBodyProducer) -> Deferred[IResponse]:
         if self._cookies is not None:
             return self._by_treq(self._agent, self._cookies, method, place, fields.copy(), body)
-        if not isinstance(self._agent, PoolAgent):
-            fields = fields.copy()
         asked = self._agent.request(method.encode("ascii"), place.wire, fields, body)
         return asked.addCallback(self._look, method, place)
 
@@ -109,3 +113,25 @@ class Asking:
             reactor=self._reactor,
         )
         return asked
+
+
+def _given_up_for_good(asked: Deferred[IResponse]) -> Deferred[IResponse]:
+    """The same, but cancelled it fails as cancelled.
+
+    Other agents say of what was cancelled that its host is unknown, or that its connection broke off; that must not be
+    taken for something that happened.
+    """
+    waiting = True
+
+    def give_up(_: object) -> None:
+        nonlocal waiting
+        waiting = False
+        asked.cancel()
+
+    def tell(outcome: IResponse | Failure) -> None:
+        if waiting:
+            told.errback(outcome) if isinstance(outcome, Failure) else told.callback(outcome)
+
+    told: Deferred[IResponse] = Deferred(give_up)
+    asked.addBoth(tell)
+    return told

@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
 from twisted.internet.task import Cooperator, deferLater
@@ -328,6 +328,20 @@ async def test_agent_of_twisted_that_reaches_nobody(listener: Listener) -> None:
     with pytest.raises(Unreachable):
         await web.send("POST", url, {}, b"{}")
     await web.close()
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_agent_of_twisted_that_is_cancelled(listener: Listener, connected: bool) -> None:
+    """What is cancelled was cancelled, whatever the agent says of it: nobody is to try it again."""
+    web = _web(listener.reactor, agent=twisted_client.Agent(listener.reactor))  # noqa: TID251  # as above
+    sending = ensureDeferred(web.send("POST", listener.url, {}, b"{}"))
+    if connected:
+        await listener.accept()
+    sending.cancel()
+    with pytest.raises(CancelledError):
+        await sending
+    await web.close()
+    await deferLater(listener.reactor, 0.05)
 
 
 async def test_names_with_underscores(listener: Listener) -> None:
