@@ -16,6 +16,7 @@ TITLES = {
     "p99_ms": "p99 ms",
     "max_ms": "max ms",
     "cpu_us": "CPU us each",
+    "per_cpu_s": "per CPU s",
     "core_share": "core",
     "answer_kb": "answer KB",
     "events_per_s": "events/s",
