@@ -147,6 +147,7 @@ class Admission:
         except ProtocolError as error:
             refuse(request, error)
             return
+        caller.addBoth(request.hold())
         caller.addCallback(lambda found: None if request.lost else _go_on(request, found, work))
         caller.addErrback(_refused, request, refuse)
         caller.addErrback(lambda failure: request.processingFailed(failure))

@@ -210,6 +210,21 @@ class McpRequest(_Request):  # type: ignore[misc]
             self._body += data
         channel.body_grows(len(data))
 
+    def hold(self) -> Callable[[Any], Any]:
+        """Count the body among those that arrive still: the request waits, and nobody knows whose it is.
+
+        Returns:
+            What ends that, and returns what it gets.
+        """
+        size, site = len(self._body), self.site
+        site.arriving += size
+
+        def release(outcome: Any) -> Any:
+            site.arriving -= size
+            return outcome
+
+        return release
+
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Start to work on the request, now that all of it is here."""
         self.method, self.uri, self.clientproto = command, path, version

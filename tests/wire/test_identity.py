@@ -15,8 +15,9 @@ from mcpserve.policy.callers import Caller
 from mcpserve.policy.challenges import Challenges
 from mcpserve.policy.keys import ApiKey, KeyRing, make_key
 from mcpserve.web.identity import Doorkeeper
+from mcpserve.web.site import HttpLimits
 from tests.wire.http import Peer
-from tests.wire.server import LATEST_LEGACY, LEGACY, MODERN, Headers, Server, call_params, request
+from tests.wire.server import LATEST_LEGACY, LEGACY, MODERN, Headers, Limits, Server, call_params, request
 from tests.wire.tools import echo
 
 URL = "https://mcp.example.org/.well-known/oauth-protected-resource/mcp"
@@ -419,6 +420,20 @@ def test_who_is_expelled_with_a_key() -> None:
     server.site.expel({ADA.id})
     server.turn()
     assert (revoked.ended, kept.ended) == (["aborted"], [])
+
+
+def test_bodies_of_who_waits_at_the_door(tokens: FakeTokens) -> None:
+    """They share a bound, as nobody knows yet whose they are; small ones are always taken."""
+    server = serve(tokens=tokens, limits=Limits(http=HttpLimits(bodies=300_000)))
+    later, large = {"Authorization": "Bearer later"}, {"text": "x" * 100_000}
+    peers = [server.call("echo", large, headers=later) for _ in range(3)]
+    assert [peer.arrived[9:12] for peer in peers] == [b"", b"", b"503"]
+    small = server.call("echo", {"text": "x"}, headers=later)
+    assert small.arrived == b""
+    for waiting in tokens.waiting:
+        waiting.callback(Caller(name="ada"))
+    assert [peer.status for peer in (*peers, small)] == [200, 200, 503, 200]
+    assert server.site.arriving == 0
 
 
 def test_where_a_token_comes_from(tokens: FakeTokens) -> None:
