@@ -3,6 +3,8 @@
 async with Client("https://example.org/mcp") as client:
     async for event in client.stream_tool("count", {"to": 10}):
         print(event)
+
+The same for asyncio programs is in `mcpserve.client.aio`, and for plain scripts in `mcpserve.client.sync`.
 """
 
 from mcpserve.client.answering import Elicit, Elicited, Roots, Sample, Visit

@@ -399,7 +399,7 @@ from mcpserve.client import ClientClosed
 from mcpserve.client.sync import Client
 
 client = Client(sys.argv[1]).open()
-stream = client.stream_tool("wait", {"path": sys.argv[2], "seconds": 0.6}, timeout=5)
+stream = client.stream_tool("wait", {"path": sys.argv[2], "seconds": 0.6}, timeout=15)
 print(next(stream).message, flush=True)
 if os.fork() == 0:
     try:
