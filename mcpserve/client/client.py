@@ -145,7 +145,10 @@ class Client(Ways):
     async def close(self) -> None:
         """Cancel all that runs, end the session, leave nothing in the reactor; within `timeouts.close`, never raises.
 
-        A closed client stays closed. What still waits for an answer raises `ClientClosed`.
+        A closed client stays closed. What still waits for an answer raises `ClientClosed`. It may be called again, also
+        while it is under way: each call returns when nothing is left.
+
+        Cancel: It is not waited for any more.
         """
         await self._line.close()
 

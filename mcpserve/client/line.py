@@ -9,6 +9,8 @@ from weakref import WeakSet
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mcpserve.client.calls import Answer, Errand, Means
 from mcpserve.client.catalogue import Catalogue
@@ -22,6 +24,7 @@ from mcpserve.protocol.jsonrpc import Notification
 from mcpserve.protocol.types import LogLevel
 
 _NOTHING: Mapping[str, Any] = {}
+_log = Logger()
 
 
 class Line:
@@ -48,7 +51,8 @@ class Line:
         self._means: Means | None = None
         self._mirrors = False
         self._work: Deferred[Conversation] | None = None
-        self._closed = False
+        self._closed = self._over = False
+        self._closers: list[Deferred[None]] = []
         host.ears = (lambda told: self.catalogue.heard(told.method), self._listeners.heard)
 
     # --- life
@@ -88,10 +92,24 @@ class Line:
             await self.set_log_level(self._host.log_level)
 
     async def close(self) -> None:
-        """See `Client.close`."""
-        if self._closed:
-            return
-        self._closed = True
+        """See `Client.close`. Cancelling it leaves it to itself."""
+        if not self._closed:
+            self._closed = True
+            Deferred.fromCoroutine(self._close()).addBoth(self._has_closed)
+        if not self._over:
+            closer: Deferred[None] = Deferred(self._closers.remove)
+            self._closers.append(closer)
+            await closer
+
+    def _has_closed(self, outcome: Failure | None) -> None:
+        self._over = True
+        closers, self._closers = self._closers, []
+        for closer in closers:
+            closer.callback(None)
+        if outcome is not None:
+            _log.failure("The client could not be closed in good order", failure=outcome)
+
+    async def _close(self) -> None:
         means, self._means = self._means, None
         gone = ClientClosed("The client was closed")
         for subscription in list(self._subscriptions):

@@ -151,6 +151,7 @@ class Play:
         """What was closed, in order."""
         self.replies = dict(replies or {})
         self.gate: Deferred[None] | None = None
+        self.farewell: Deferred[None] | None = None
         """What opening waits for, if it is set."""
         self.client = Client.through(self, reactor=self.clock, random=lambda: 0.0, **options)
         if opened:
@@ -167,6 +168,8 @@ class Play:
 
     async def close(self) -> None:
         """See `Opening`, and `Conversation`: it is closed first, and what runs gets to know."""
+        if self.farewell is not None:
+            await self.farewell
         self.ends.append("closed")
         for run in self.runs:
             if not run._over and run._waiting is not None:

@@ -25,7 +25,7 @@ from mcpserve.client import (
 from mcpserve.errors import BadAnswer, ClientClosed, ConfigurationError, RemoteError
 from mcpserve.protocol.jsonrpc import Notification, Response
 from mcpserve.protocol.types import Implementation
-from tests.client.scripted import V2025_11_25, Play, begun, now, outcome, text
+from tests.client.scripted import V2025_11_25, Play, StillWaiting, begun, now, outcome, text
 
 # --- life
 
@@ -97,6 +97,35 @@ def test_opening_in_vain(how: str) -> None:
     assert play.ends == ["closed"]
     with pytest.raises(ClientClosed):
         now(play.client.list_tools())
+
+
+def test_closing_while_it_is_closed() -> None:
+    """Whoever closes it, first or second, gets on when nothing is left; not to wait for that changes nothing."""
+    play = Play()
+    play.farewell = Deferred()
+    first, second, hasty = (begun(play.client.close()) for _ in range(3))
+    hasty.cancel()
+    with pytest.raises(CancelledError):
+        outcome(hasty)
+    for waiting in (first, second):
+        with pytest.raises(StillWaiting):
+            outcome(waiting)
+    play.farewell.callback(None)
+    assert play.ends == ["closed", "closed"]
+    assert (first.called, second.called) == (True, True)
+
+
+def test_closing_that_nobody_waits_for() -> None:
+    """It closes all the same."""
+    play = Play()
+    play.farewell = Deferred()
+    closing = begun(play.client.close())
+    closing.cancel()
+    with pytest.raises(CancelledError):
+        outcome(closing)
+    assert play.ends == []
+    play.farewell.callback(None)
+    assert play.ends == ["closed", "closed"]
 
 
 def test_what_the_server_is_told_of_the_client() -> None:
