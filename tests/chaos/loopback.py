@@ -25,14 +25,14 @@ from tests.interop.served import serving
 
 PLUGINS = Path(__file__).with_name("plugins")
 PACE = Pace(
-    timeouts=Timeouts(connect=1.0, head=1.0, idle=1.0, total=4.0, close=0.5),
+    timeouts=Timeouts(connect=1.5, head=1.5, idle=1.5, total=6.0, close=0.5),
     retries=Retries(attempts=3, first=0.05, longest=0.2, jitter=0.0),
     linger=1.8,
     late=0.3,
     closing=0.5,
     slack=1.0,
 )
-AT_ONCE = 96
+AT_ONCE = 64
 """How many clients there are at the same time."""
 _PRIMED = re.compile(rb"\nid: [^\n]+\n[^\0]*?\n\n")
 

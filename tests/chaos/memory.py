@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -19,13 +20,15 @@ from tests.chaos.lean import LeanServer
 
 DELAY = 0.5
 """Seconds that a delay lasts; less than any deadline."""
+CONNECTING = 0.005
+"""Seconds that it takes to connect."""
 
 
 class Cable:
     """One connection; to the client it is its transport, to the server a line."""
 
     def __init__(self, network: Network, factory: Any) -> None:
-        self.silent = network.dead
+        self.silent = False
         self.open = True
         self.told = b""
         """All that has reached the client."""
@@ -123,15 +126,30 @@ class Cable:
 
 @implementer(IStreamClientEndpoint)
 class _Endpoint:
+    """Connects as Twisted's endpoints do: in a while, and with an error of its own when it is cancelled."""
+
     def __init__(self, network: Network) -> None:
         self._network = network
 
     def connect(self, factory: Any) -> Deferred[Any]:
         network = self._network
+        arriving = network.clock.callLater(CONNECTING, self._arrive, factory)
+
+        def give_up(deferred: Deferred[Any]) -> None:
+            if arriving.active():
+                arriving.cancel()
+            deferred.errback(ConnectingCancelledError(IPv4Address("TCP", "lean.example", 80)))
+
+        self._connected: Deferred[Any] = Deferred(give_up)
+        return self._connected
+
+    def _arrive(self, factory: Any) -> None:
+        network = self._network
         if network.refuses:
-            return fail(ConnectionRefusedError("Nobody listens"))
-        network.cables.append(Cable(network, factory))
-        return succeed(network.cables[-1].protocol)
+            self._connected.errback(ConnectionRefusedError("Nobody listens"))
+        elif not network.dead:
+            network.cables.append(Cable(network, factory))
+            self._connected.callback(network.cables[-1].protocol)
 
 
 class Network:
