@@ -27,7 +27,7 @@ def broken(report: Report) -> Iterator[str]:
         yield f"the good client had {100 * report.attacked.success:.2f} % success"
     if report.peak > PEAK:
         yield f"the server took {report.peak:.0f} MB"
-    if report.after.memory > report.before.memory + GROWTH + STREAM * report.most:
+    if report.after.memory > report.before.memory + GROWTH + STREAM * report.worst.descriptors:
         yield f"memory grew from {report.before.memory:.0f} to {report.after.memory:.0f} MB"
     if report.after.descriptors > report.before.descriptors:
         yield f"{report.after.descriptors - report.before.descriptors} descriptors are left open"

@@ -21,6 +21,8 @@ from tests.interop.served import ROOT, Served, eventually, serving
 PLUGINS = Path(__file__).with_name("plugins")
 CALM = 1.5
 """Seconds that are watched before and after an attack."""
+LOOK = 0.5
+"""Seconds between two looks at the delayed calls during an attack: each is a call itself."""
 REST = 15.0
 """Seconds after which what an attack has left must be gone."""
 
@@ -32,6 +34,14 @@ class Vitals:
     memory: float
     descriptors: int
     delayed_calls: int
+
+
+@attrs.define
+class Worst:
+    """The most that was seen of a server under attack: file descriptors, delayed calls."""
+
+    descriptors: int = 0
+    delayed_calls: int = 0
 
 
 @attrs.frozen
@@ -53,7 +63,7 @@ class Report:
         problems: What should not have happened.
         before: The server before, and `after` once it has come to rest again.
         peak: The largest memory of the server meanwhile (MB).
-        most: The most file descriptors that were seen meanwhile.
+        worst: The most file descriptors and delayed calls that were seen meanwhile.
         calm: The witness before the attack.
         attacked: The witness during it, and right after.
     """
@@ -64,7 +74,7 @@ class Report:
     before: Vitals
     after: Vitals
     peak: float
-    most: int
+    worst: Worst
     calm: Calls
     attacked: Calls
 
@@ -102,7 +112,7 @@ def besiege(server: Served, name: str, scale: float, folder: Path) -> Report:
         eventually("the witness calls", lambda: notes.exists() and notes.stat().st_size > 0)
         time.sleep(CALM)
         began = time.monotonic()
-        outcome, most = attacked(server, [name, host, port, str(scale)])
+        outcome, worst = attacked(server, [name, host, port, str(scale)])
         time.sleep(CALM)
     finally:
         assert witness.stdin is not None
@@ -117,25 +127,28 @@ def besiege(server: Served, name: str, scale: float, folder: Path) -> Report:
         before=before,
         after=rested(server, before),
         peak=peak,
-        most=most,
+        worst=worst,
         calm=judged([call for call in calls if call[0] < began]),
         attacked=judged([call for call in calls if call[0] >= began]),
     )
 
 
-def attacked(server: Served, arguments: Sequence[str]) -> tuple[dict[str, object], int]:
-    """Run an attack in a process of its own; what it printed, and the most file descriptors of the server meanwhile."""
+def attacked(server: Served, arguments: Sequence[str]) -> tuple[dict[str, object], Worst]:
+    """Run an attack in a process of its own; what it printed, and how the server was at the worst moment."""
     command = [sys.executable, "-m", "tests.abuse.attacks", *arguments]
-    most = 0
+    worst, look = Worst(), 0.0
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         while process.poll() is None:
-            most = max(most, descriptors(server))
+            worst.descriptors = max(worst.descriptors, descriptors(server))
+            if time.monotonic() > look:
+                worst.delayed_calls = max(worst.delayed_calls, delayed_calls(server))
+                look = time.monotonic() + LOOK
             time.sleep(0.05)
         printed = process.communicate()[0]
     if process.returncode:
         raise AssertionError(f"the attack {arguments[0]} ended with {process.returncode}")
     outcome: dict[str, object] = json.loads(printed)
-    return outcome, most
+    return outcome, worst
 
 
 def rested(server: Served, before: Vitals) -> Vitals:
@@ -151,8 +164,13 @@ def rested(server: Served, before: Vitals) -> Vitals:
 
 def vitals(server: Served) -> Vitals:
     """Look at the server."""
-    calls = structured(server.url, "vitals")["delayed_calls"]
-    return Vitals(status(server, "VmRSS"), descriptors(server), calls)
+    return Vitals(status(server, "VmRSS"), descriptors(server), delayed_calls(server))
+
+
+def delayed_calls(server: Served) -> int:
+    """How many delayed calls its reactor has."""
+    count: int = structured(server.url, "vitals")["delayed_calls"]
+    return count
 
 
 def descriptors(server: Served) -> int:
@@ -192,7 +210,7 @@ def _row(report: Report) -> tuple[str, ...]:
         f"{100 * under.success:.2f} % of {under.count}",
         f"{calm.p99:.1f} / {under.p99:.1f}",
         f"{before.memory:.0f} / {report.peak:.0f} / {after.memory:.0f}",
-        f"{before.descriptors} / {report.most} / {after.descriptors}",
-        f"{before.delayed_calls} / {after.delayed_calls}",
+        f"{before.descriptors} / {report.worst.descriptors} / {after.descriptors}",
+        f"{before.delayed_calls} / {report.worst.delayed_calls} / {after.delayed_calls}",
         report.note,
     )

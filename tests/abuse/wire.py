@@ -12,6 +12,8 @@ from typing import Any
 import attrs
 
 REVISION = "2026-07-28"
+ESTABLISHED = 1
+"""The state of a connection that is whole, as Linux numbers it."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of zero seconds: closing sends RST instead of FIN."""
 
@@ -67,6 +69,12 @@ class Wire:
             if await self.receive(left) == b"":
                 return True
         return False
+
+    @property
+    def cut(self) -> bool:
+        """Whether the server has cut the connection; found without reading from it."""
+        found: socket.socket = self.writer.get_extra_info("socket")
+        return found.fileno() < 0 or found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != ESTABLISHED
 
     def close(self) -> None:
         """Close, leaving nothing to wait for."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -37,11 +36,13 @@ async def answered(wire: Wire) -> bool:
     return found.startswith(b"HTTP/1.1 200 ")
 
 
-async def witness(target: Target, notes: TextIO) -> None:
-    """Call until nobody wants to know any more."""
+async def witness(target: Target, notes: TextIO, over: asyncio.Event) -> None:
+    """Call until all is over."""
     kept: Wire | None = None
-    for turn in range(10**9):
+    turn = 0
+    while not over.is_set():
         began = time.monotonic()
+        turn += 1
         if turn % FRESH == 0 and kept is not None:
             kept.close()
             kept = None
@@ -59,11 +60,11 @@ async def witness(target: Target, notes: TextIO) -> None:
 async def main(target: Target, file: Path) -> None:
     """Be a witness until standard input ends."""
     with file.open("w") as notes:
-        work = asyncio.ensure_future(witness(target, notes))
+        over = asyncio.Event()
+        work = asyncio.ensure_future(witness(target, notes, over))
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        work.cancel()
-        with suppress(asyncio.CancelledError):
-            await work
+        over.set()
+        await work
 
 
 if __name__ == "__main__":
