@@ -197,7 +197,7 @@ async def sessions(target: Target, scale: float) -> Outcome:
 async def stalled_readers(target: Target, scale: float) -> Outcome:
     """Streams that nobody reads."""
     count = int(5000 * scale)
-    wires = await crowd(target, count, call("firehose", token="t"), buffer=4096)
+    wires = await crowd(target, count, call("firehose", {"size": 32768}, token="t"), buffer=4096)
     for wire in wires:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
     loop = asyncio.get_running_loop()
