@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from mcpserve.client import Client, ClientError, Progress, Result, Retries, Timeouts
+from mcpserve.client import Client, ClientClosed, ClientError, Progress, Result, Retries, Timeouts
 from tests.chaos.faults import HARMLESS, SILENT, Fault
 
 
@@ -117,7 +117,7 @@ class Trial:
             story.error = error
         story.left = self._clock.seconds()
         try:
-            if exercise in ABANDONED:
+            if exercise in ABANDONED and not isinstance(story.error, ClientClosed):
                 await deferLater(self._clock, self._pace.linger)
             await self._timed("close", self._client.close())
         except CancelledError:
@@ -192,8 +192,9 @@ def broken(story: Story, exercise: str, key: str, fault: Fault | None, witness: 
     elif exercise == "names":
         if story.error is None and "count" not in story.results and kind != "garble":
             yield f"the names are {story.results}"
-        once = fault is None or (fault.kind not in (*SILENT, "close", "cancel") and not fault.again)
-        if story.opened and story.error is not None and once:
+        once = fault is None or (fault.kind not in SILENT and not fault.again)
+        given_up = isinstance(story.error, ClientClosed | CancelledError)
+        if story.opened and story.error is not None and once and not given_up:
             yield f"it could have asked again: {story.error!r}"
     elif witness.executed(key) and not witness.cancelled(key) and kind not in SILENT:
         yield "the server was not told that nobody waits"

@@ -21,7 +21,7 @@ from tests.chaos.lean import LeanServer
 DELAY = 0.5
 """Seconds that a delay lasts; less than any deadline."""
 CONNECTING = 0.005
-"""Seconds that it takes to connect."""
+"""Seconds that it takes to connect, unless told otherwise."""
 
 
 class Cable:
@@ -133,7 +133,7 @@ class _Endpoint:
 
     def connect(self, factory: Any) -> Deferred[Any]:
         network = self._network
-        arriving = network.clock.callLater(CONNECTING, self._arrive, factory)
+        arriving = network.clock.callLater(network.connecting, self._arrive, factory)
 
         def give_up(deferred: Deferred[Any]) -> None:
             if arriving.active():
@@ -169,6 +169,7 @@ class Network:
         self.user = user
         self.cables: list[Cable] = []
         self.victim: Cable | None = None
+        self.connecting = CONNECTING
         self.refuses = False
         self.dead = False
         self._queue: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()

@@ -47,7 +47,7 @@ class Scene:
         self.clock = Clock()
         self.server = LeanServer(self.clock, era)
         self.tap = Tap(fault, size)
-        self.network = Network(self.clock, self.server, self.tap, self._act)
+        self.network = Network(self.clock, self.server, self.tap, self.act)
         self.client = Client.to(
             HttpServer(name="lean", url=URL, transport="sse" if era == "sse" else "http"),
             agent=self.network.agent(),
@@ -78,7 +78,7 @@ class Scene:
     def _opened(self) -> None:
         self.opened_after = dict(self.tap.whole.passed)
 
-    def _act(self, kind: Kind) -> None:
+    def act(self, kind: Kind) -> None:
         """The user does something."""
         if kind == "close":
             Deferred.fromCoroutine(self.client.close())
@@ -112,7 +112,7 @@ class Scene:
 
 
 def _is_ours(call: Any) -> bool:
-    return getattr(call.func, "__module__", "") in ("tests.chaos.lean", "tests.chaos.memory")
+    return getattr(call.func, "__module__", "") in ("tests.chaos.lean", "tests.chaos.memory", __name__)
 
 
 @cache
@@ -126,6 +126,14 @@ def clean(exercise: str, era: Era) -> tuple[Mapping[Way, int], Mapping[Way, int]
 def wrong(exercise: str, era: Era, fault: Fault | None, size: Callable[[], int] | None = None) -> Iterator[str]:
     """What does not hold when a client does this while that happens, in words."""
     scene = Scene(era, fault, size)
+    yield from judged(scene, exercise)
+    if fault is not None and not scene.tap.struck:
+        yield "nothing was struck"
+
+
+def judged(scene: Scene, exercise: str) -> Iterator[str]:
+    """What does not hold when a client does this in a scene, in words."""
+    fault = scene.tap.fault
     try:
         story = scene.play(exercise)
     except TimeoutError:
@@ -135,5 +143,3 @@ def wrong(exercise: str, era: Era, fault: Fault | None, size: Callable[[], int] 
     yield from scene.leftovers()
     if exercise == "count" and story.error is not None and scene.resumable:
         yield f"it could have been resumed: {story.error!r}"
-    if fault is not None and not scene.tap.struck:
-        yield "nothing was struck"

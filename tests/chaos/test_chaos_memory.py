@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.chaos.exercise import EXERCISES
 from tests.chaos.faults import KINDS, MORE, WAYS, Fault, Kind, Way
 from tests.chaos.lean import ERAS, Era
-from tests.chaos.scene import Scene, clean, wrong
+from tests.chaos.scene import Scene, clean, judged, wrong
 
 STRIDE = 151
 """Of exercises and faults beside the usual ones each such position is taken here; a prime, so that no two of one
@@ -82,6 +82,19 @@ def test_the_user_may_do_so_at_any_byte(era: Era, way: Way) -> None:
     count = clean("late", era)[1][way]
     kinds: tuple[Kind, ...] = ("close", "cancel")
     assert found("late", era, (Fault(kind, way, at) for kind in kinds for at in range(3, count + 1, 83))) == []
+
+
+@pytest.mark.parametrize("kind", ["close", "cancel"])
+@pytest.mark.parametrize("era", ERAS)
+def test_the_user_may_do_so_at_any_time(era: Era, kind: Kind) -> None:
+    """Also while a connection is made in the place of one that broke off, which takes long here."""
+    opened, whole = clean("late", era)
+    for at in range(opened["up"], whole["up"], 97):
+        for milliseconds in range(0, 400, 13):
+            scene = Scene(era, Fault("reset", "up", at))
+            scene.network.connecting = 0.05
+            scene.clock.callLater(milliseconds / 1000, scene.act, kind)
+            assert [f"{at} bytes, {milliseconds} ms: {what}" for what in judged(scene, "late")] == []
 
 
 @pytest.mark.parametrize("kind", ["reset", "cut", "blackhole"])
