@@ -19,7 +19,7 @@ from tests.chaos.faults import KINDS, MORE, WAYS, Fault, Kind, Way
 from tests.chaos.lean import ERAS, Era
 from tests.chaos.scene import Scene, clean, judged, wrong
 
-STRIDE = 151
+STRIDE = 211
 """Of exercises and faults beside the usual ones each such position is taken here; a prime, so that no two of one
 exercise strike the same places."""
 
@@ -89,8 +89,8 @@ def test_the_user_may_do_so_at_any_byte(era: Era, way: Way) -> None:
 def test_the_user_may_do_so_at_any_time(era: Era, kind: Kind) -> None:
     """Also while a connection is made in the place of one that broke off, which takes long here."""
     opened, whole = clean("late", era)
-    for at in range(opened["up"], whole["up"], 97):
-        for milliseconds in range(0, 400, 13):
+    for at in range(opened["up"], whole["up"], 89):
+        for milliseconds in range(0, 400, 19):
             scene = Scene(era, Fault("reset", "up", at))
             scene.network.connecting = 0.05
             scene.clock.callLater(milliseconds / 1000, scene.act, kind)
