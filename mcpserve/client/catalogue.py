@@ -10,10 +10,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
+import orjson
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mcpserve.client.conversation import Outgoing
+from mcpserve.client.limits import Limits
 from mcpserve.client.sharing import Shared
 from mcpserve.errors import AnswerTooLarge, BadAnswer, InvalidParams, RemoteError
 from mcpserve.protocol import reading
@@ -38,18 +40,18 @@ class Listing(Generic[D]):
         read: Reads one definition; a ValueError says what is wrong with it.
         ask: Sends requests.
         clock: Tells the time.
-        pages: How many pages there may be.
+        limits: How many pages there may be, and how large all of them together.
     """
 
     def __init__(
-        self, method: str, member: str, read: Callable[[Any], D], *, ask: Ask, clock: IReactorTime, pages: int
+        self, method: str, member: str, read: Callable[[Any], D], *, ask: Ask, clock: IReactorTime, limits: Limits
     ) -> None:
         self._method = method
         self._member = member
         self._read = read
         self._ask = ask
         self._clock = clock
-        self._pages = pages
+        self._limits = limits
         self._kept: tuple[D, ...] = ()
         self._until = float("-inf")
         self._age = 0
@@ -88,8 +90,8 @@ class Listing(Generic[D]):
 
     async def _all(self, *, restart: bool) -> tuple[tuple[D, ...], float]:
         found: list[D] = []
-        until, params, began = float("inf"), _NOTHING, self._clock.seconds()
-        for _ in range(self._pages):
+        until, params, began, size = float("inf"), _NOTHING, self._clock.seconds(), 0
+        for _ in range(self._limits.pages):
             try:
                 page = await self._ask(self._method, params, began)
             except RemoteError as error:
@@ -104,8 +106,11 @@ class Listing(Generic[D]):
                 return tuple(found), until
             if not isinstance(cursor, str) or cursor == params.get("cursor"):
                 raise BadAnswer(f"{self._method} gives a cursor that leads nowhere")
+            size += len(orjson.dumps(page))
+            if size > self._limits.body:
+                raise AnswerTooLarge(f"{self._method} has pages of more than {self._limits.body} bytes")
             params = {"cursor": cursor}
-        raise AnswerTooLarge(f"{self._method} has more than {self._pages} pages")
+        raise AnswerTooLarge(f"{self._method} has more than {self._limits.pages} pages")
 
     def _definitions(self, page: Mapping[str, Any]) -> list[D]:
         shapes = page.get(self._member)
@@ -143,18 +148,18 @@ class Catalogue:
     Args:
         ask: Sends requests.
         clock: Tells the time.
-        pages: How many pages a list may have.
+        limits: How large a list may be.
         mirrors: Tells whether parameters of calls are mirrored into headers: over HTTP, since 2026-07-28.
     """
 
-    def __init__(self, ask: Ask, *, clock: IReactorTime, pages: int, mirrors: Callable[[], bool]) -> None:
+    def __init__(self, ask: Ask, *, clock: IReactorTime, limits: Limits, mirrors: Callable[[], bool]) -> None:
         self._mirrors = mirrors
         self._mirrored: dict[str, tuple[MirroredParameter, ...]] = {}
-        self.tools = Listing("tools/list", "tools", self._tool, ask=ask, clock=clock, pages=pages)
-        self.prompts = Listing("prompts/list", "prompts", reading.prompt_of, ask=ask, clock=clock, pages=pages)
-        self.resources = Listing("resources/list", "resources", reading.resource_of, ask=ask, clock=clock, pages=pages)
+        self.tools = Listing("tools/list", "tools", self._tool, ask=ask, clock=clock, limits=limits)
+        self.prompts = Listing("prompts/list", "prompts", reading.prompt_of, ask=ask, clock=clock, limits=limits)
+        self.resources = Listing("resources/list", "resources", reading.resource_of, ask=ask, clock=clock, limits=limits)
         self.templates = Listing(
-            "resources/templates/list", "resourceTemplates", reading.template_of, ask=ask, clock=clock, pages=pages
+            "resources/templates/list", "resourceTemplates", reading.template_of, ask=ask, clock=clock, limits=limits
         )
         self._changes: Mapping[str, Sequence[Listing[Any]]] = {
             "notifications/tools/list_changed": (self.tools,),

@@ -29,7 +29,7 @@ class Limits:
     """How much the client takes, in bytes, unless it says otherwise.
 
     Args:
-        body: The largest JSON body, and the largest line of stdio.
+        body: The largest JSON body, the largest line of stdio, and all pages of a list but the last together.
         event: The largest event of a stream.
         buffer: What may wait for a consumer that is slow; past it no more is read, or the call fails.
         rounds: How often a server may ask for input in one call (a number).

@@ -25,6 +25,7 @@ class _Course:
     """How listening has gone so far, in one session."""
 
     session: Session
+    since: float
     failures: int = 0
     offered: bool = False
     last_id: str | None = None
@@ -47,17 +48,20 @@ class Overhearing:
         self._hear = hear
         self._forgotten = forgotten
         self._work: Work | None = None
+        self._course: _Course | None = None
         self._tired: tuple[Session, float] | None = None
+        self._short_lived = 0
 
     def begin(self, session: Session) -> None:
         """Listen in a session, and no longer in the one before."""
         self.stop()
-        self._work = work = Work(self._listen(_Course(session)))
+        self._course = course = _Course(session, self._endpoint.clock.seconds())
+        self._work = work = Work(self._listen(course))
         work.ended(self._ended)
 
     def stop(self) -> None:
         """Listen no more."""
-        self._tired = None
+        self._tired = self._course = None
         if self._work is not None:
             self._work.cancel()
 
@@ -70,7 +74,8 @@ class Overhearing:
 
     async def _listen(self, course: _Course) -> None:
         retries = self._endpoint.retries
-        while await self._once(course):
+        # What is heard may be what stops this, and then there is nothing that waits and could be cancelled.
+        while await self._once(course) and self._course is course:
             if course.failures > retries.attempts:
                 self._tired = course.session, self._endpoint.clock.seconds()
                 return
@@ -126,13 +131,20 @@ class Overhearing:
         if is_transient(answer):
             return True
         if answer.status == 404 and course.offered:
-            self._forgotten(course.session)
+            if self._is_worth_renewing(course):
+                self._forgotten(course.session)
             return False
         if course.last_id:
             # What was said after this event is lost for us, but not what will be said.
             course.last_id = None
             return True
         return False
+
+    def _is_worth_renewing(self, course: _Course) -> bool:
+        """Tell whether a session that is over may be followed by one that lasts; those without a call have no end."""
+        retries, lasted = self._endpoint.retries, self._endpoint.clock.seconds() - course.since
+        self._short_lived = self._short_lived + 1 if lasted < retries.longest else 0
+        return self._short_lived <= retries.attempts
 
     def _ended(self, error: BaseException | None) -> None:
         if isinstance(error, ClientError):

@@ -83,6 +83,17 @@ def test_pages_without_end() -> None:
     assert len(play.runs) == 5
 
 
+def test_pages_that_are_large_together() -> None:
+    """Each of them is within the limit of a body, and so are all of them but the last, or the list is given up."""
+    large = page({"name": "a", "inputSchema": {}, "description": "x" * 600})
+    three = [large | {"nextCursor": "1"}, large | {"nextCursor": "2"}, large]
+    assert len(now(Play(limits=Limits(body=1500), replies={"tools/list": list(three)}).client.list_tools())) == 3
+    play = Play(limits=Limits(body=1000), replies={"tools/list": list(three)})
+    with pytest.raises(AnswerTooLarge, match="1000 bytes"):
+        now(play.client.list_tools())
+    assert len(play.runs) == 2
+
+
 def test_a_cursor_that_has_gone_stale() -> None:
     """The list is asked for from its beginning, once."""
     stale = Response(1, error={"code": -32602, "message": "unknown cursor"})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mcpserve.client.limits import Retries
 from mcpserve.errors import AnswerLost, DeadlinePassed, Refused, Unauthorized, Unreachable
 from tests.client.scripted_session import CALL, Stage
-from tests.client.scripted_web import note, now
+from tests.client.scripted_web import begun, note, now, outcome
 
 
 def calls_work(stage: Stage) -> bool:
@@ -160,3 +162,34 @@ def test_closing_while_it_is_found_out_whether_the_session_is_over() -> None:
     now(stage.talk.close())
     assert stage.web.last("ping").cancelled
     assert stage.clock.getDelayedCalls() == []
+
+
+def test_sessions_that_never_last_are_not_renewed_for_ever() -> None:
+    """A server that forgets each session soon, while nobody calls, is left alone after some of them."""
+    stage = Stage(get="stream", retries=Retries(attempts=2))
+    stage.web.rules["ping"] = lambda sent: sent.answers(404)
+    for _ in range(6):
+        stage.get = 404
+        if not stage.standalone.over:
+            stage.standalone.lose()
+        stage.web.rules["initialize"] = lambda sent: (setattr(stage, "get", "stream"), stage.shake_hands(sent))
+        stage.clock.advance(0.5)
+    assert len(stage.web.all("initialize")) == 3
+    assert stage.clock.getDelayedCalls() == []
+
+
+def test_what_is_heard_may_close_the_client() -> None:
+    """Then the stream is not come back to."""
+    stage = Stage(get="stream")
+    closing: list[Any] = []
+
+    def heard(notification: object) -> None:
+        closing.append(begun(stage.talk.close()))
+        stage.standalone.end()
+
+    stage.host.heard = heard  # type: ignore[method-assign]
+    stage.standalone.event(note("the last"))
+    outcome(closing[0])
+    stage.clock.advance(0)
+    assert stage.clock.getDelayedCalls() == []
+    assert len(stage.web.all("GET")) == 1
