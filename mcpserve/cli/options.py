@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from math import isfinite
 from typing import Any
 
 import click
@@ -30,6 +31,17 @@ _MEMBERS = (
     "quiet",
     "verbose",
 )
+
+
+class Seconds(click.FloatRange):
+    """A time that passes: neither infinite nor nothing that can be compared, both of which `float` reads."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        seconds = super().convert(value, param, ctx)
+        if not isfinite(seconds):
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
 
 
 class ServerCommand(click.Command):
@@ -93,7 +105,7 @@ _OPTIONS = [
     click.option("--api-key", metavar="WHERE", help="Where a key for X-API-Key is. [MCPSERVE_API_KEY holds one]"),
     click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Another HTTP header. Repeatable."),
     click.option("--revision", type=click.Choice([*MODERN, *reversed(LEGACY)]), help="Speak this one. [found out]"),
-    click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For all of it."),
+    click.option("--timeout", type=Seconds(0, min_open=True), metavar="SECONDS", help="For all of it."),
     click.option("--log-level", type=click.Choice(LOG_LEVELS), default="info", help="Least severe message. [info]"),
     click.option("--json-lines", is_flag=True, help="One JSON object a line, for scripts."),
     click.option("-q", "--quiet", is_flag=True, help="Only the outcome, not what comes on the way."),

@@ -9,7 +9,7 @@ import click
 from twisted.internet.task import deferLater
 
 from mcpserve.cli.dialing import dial
-from mcpserve.cli.options import ServerCommand, talks
+from mcpserve.cli.options import Seconds, ServerCommand, talks
 from mcpserve.cli.reaching import Reaching
 from mcpserve.cli.surroundings import Job
 from mcpserve.cli.talking import Talk, talking
@@ -22,7 +22,7 @@ from mcpserve.errors import RemoteError
 @click.command(cls=ServerCommand)
 @talks()
 @click.option("-c", "--count", type=click.IntRange(1), default=1, help="How often. [1]")
-@click.option("-i", "--interval", type=click.FloatRange(0), default=1.0, help="Seconds between two. [1]")
+@click.option("-i", "--interval", type=Seconds(0), default=1.0, help="Seconds between two. [1]")
 def ping(reaching: Reaching, count: int, interval: float) -> Job:
     """Ask SERVER for a sign of life, and say how long it took."""
 

@@ -166,6 +166,8 @@ class Answer:
         self._headers = response.headers
         self.media_type = (self.header("content-type") or "").partition(";")[0].strip().lower()
         """The media type, in lower case and without parameters; "" if there is none."""
+        self.secrets: tuple[str, ...] = ()
+        """What was shown to the server, and must stand in no message, should it say that again."""
         self._limits = reading.limits
         self._where = reading.where
         self._length = response.length

@@ -157,7 +157,9 @@ class Catalogue:
         self._mirrored: dict[str, tuple[MirroredParameter, ...]] = {}
         self.tools = Listing("tools/list", "tools", self._tool, ask=ask, clock=clock, limits=limits)
         self.prompts = Listing("prompts/list", "prompts", reading.prompt_of, ask=ask, clock=clock, limits=limits)
-        self.resources = Listing("resources/list", "resources", reading.resource_of, ask=ask, clock=clock, limits=limits)
+        self.resources = Listing(
+            "resources/list", "resources", reading.resource_of, ask=ask, clock=clock, limits=limits
+        )
         self.templates = Listing(
             "resources/templates/list", "resourceTemplates", reading.template_of, ask=ask, clock=clock, limits=limits
         )

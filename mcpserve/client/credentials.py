@@ -26,6 +26,7 @@ _PART = re.compile(
 )
 _TELLING = 6
 """Shorter secrets than this are words, too."""
+_EXCERPT = 16 * 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -175,6 +176,12 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
         return text
     # The longest first, and all at once, so that nothing is looked for in what was put there instead.
     return re.sub("|".join(re.escape(part) for part in sorted(parts, key=len, reverse=True)), "[secret]", text)
+
+
+def quotable(body: bytes, secrets: Iterable[str]) -> str:
+    """What a server wrote, as it may stand in a message of ours: one line, without our secrets and what steers."""
+    text = " ".join(hidden(body[:_EXCERPT].decode("utf-8", "replace"), secrets).split())
+    return "".join(character for character in text if character.isprintable())
 
 
 def read_challenges(values: Iterable[str]) -> tuple[Scheme, ...]:

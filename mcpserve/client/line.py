@@ -39,9 +39,7 @@ class Line:
 
     def __init__(self, opening: Opening, settings: Settings, host: Hosting, answer: Answer) -> None:
         self.clock: IReactorTime = settings.reactor
-        self.catalogue = Catalogue(
-            self._page, clock=self.clock, limits=settings.limits, mirrors=lambda: self._mirrors
-        )
+        self.catalogue = Catalogue(self._page, clock=self.clock, limits=settings.limits, mirrors=lambda: self._mirrors)
         self._opening = opening
         self._settings = settings
         self._host = host

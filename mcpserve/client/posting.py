@@ -11,6 +11,7 @@ from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from mcpserve.client.conversation import Host
+from mcpserve.client.credentials import quotable
 from mcpserve.client.limits import Limits, Retries, Timeouts
 from mcpserve.client.messages import error_code, read
 from mcpserve.client.web import Answer, Web
@@ -101,7 +102,7 @@ async def refusal(answer: Answer, name: str) -> Response | Refused:
         if error is not None:
             return error
         if answer.media_type == "text/plain":
-            said = f": {body[:_SHOWN].decode('utf-8', 'replace').strip()}"
+            said = f": {quotable(body, answer.secrets)[:_SHOWN]}"
     except (AnswerLost, AnswerTooLarge, DeadlinePassed):
         answer.abort()
     return Refused(f"{name} answered {answer.status}{said}", answer.status, retry_after(answer))

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from mcpserve.client.agent import PoolAgent
 from mcpserve.client.answer import Answer, Inflow, Reading
 from mcpserve.client.asking import Asking
-from mcpserve.client.credentials import Challenge, Credentials, RequestFacts, checked, hidden, read_challenges
+from mcpserve.client.credentials import Challenge, Credentials, RequestFacts, checked, quotable, read_challenges
 from mcpserve.client.deadline import Deadline
 from mcpserve.client.exchange import AnswerBroken, NotConnected
 from mcpserve.client.http1 import BadHttp, HeadTooLarge
@@ -185,6 +185,7 @@ class Web:
                 redirects += 1
                 place = self._redirected(answer, place, redirects)
             else:
+                answer.secrets = tuple(secrets.values())
                 return answer
 
     async def close(self) -> None:
@@ -287,8 +288,7 @@ def _quoted(answer: Answer, body: bytes, secrets: Mapping[str, str]) -> str:
     """What the server said with a refusal, for an error message: a line of text without our secrets in it."""
     if answer.media_type not in ("application/json", "text/plain") or not body.strip():
         return ""
-    text = " ".join(hidden(body.decode("utf-8", "replace"), secrets.values()).split())
-    printable = "".join(character for character in text if character.isprintable())
+    printable = quotable(body, secrets.values())
     return ": " + (printable if len(printable) <= _QUOTED else printable[:_QUOTED] + "...")
 
 

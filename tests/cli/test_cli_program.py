@@ -42,8 +42,12 @@ def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in Program.lazy)
 
 
+NO_TIMES = [["ping", "x", option, value] for option in ("--timeout", "--interval") for value in ("nan", "inf")]
+
+
 @pytest.mark.parametrize(
-    "words", [[], ["nope"], ["call"], ["call", "--nope"], ["ping", "--stdio"], ["ping", "x", "--timeout", "0"]]
+    "words",
+    [[], ["nope"], ["call"], ["call", "--nope"], ["ping", "--stdio"], ["ping", "x", "--timeout", "0"], *NO_TIMES],
 )
 def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Has a status of its own, and is said on standard error."""

@@ -30,6 +30,7 @@ class ScriptedAnswer:
     def __init__(self, status: int, media_type: str, headers: Mapping[str, str]) -> None:
         self.status = status
         self.media_type = media_type
+        self.secrets: tuple[str, ...] = ()
         self.last_event_id: str | None = None
         self.retry_ms: int | None = None
         self.aborted = False

@@ -51,6 +51,14 @@ def test_what_a_refusal_says(kind: str, body: bytes, says: str) -> None:
     assert str(refused) == says
 
 
+def test_what_a_refusal_never_says() -> None:
+    """What we have shown to the server, should it say that, and what steers a terminal."""
+    answer: Any = ScriptedAnswer(500, "text/plain", {})
+    answer.secrets = ("Bearer token-123",)
+    answer.body(b"\x1b]0;x\x07you sent:\n Bearer token-123\xc2\x9b")
+    assert str(now(refusal(answer, "it"))) == "it answered 500: ]0;xyou sent: [secret]"
+
+
 @pytest.mark.parametrize("kind", [JSON, "text/plain", ""])
 def test_a_json_rpc_error_counts_whatever_the_type(kind: str) -> None:
     """An error in the body is the server's word, even under a wrong media type."""
