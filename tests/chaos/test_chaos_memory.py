@@ -89,8 +89,8 @@ def test_the_user_may_do_so_at_any_byte(era: Era, way: Way) -> None:
 def test_the_user_may_do_so_at_any_time(era: Era, kind: Kind) -> None:
     """Also while a connection is made in the place of one that broke off, which takes long here."""
     opened, whole = clean("late", era)
-    for at in range(opened["up"], whole["up"], 89):
-        for milliseconds in range(0, 400, 19):
+    for at in range(opened["up"], whole["up"], 97):
+        for milliseconds in range(0, 400, 13):
             scene = Scene(era, Fault("reset", "up", at))
             scene.network.connecting = 0.05
             scene.clock.callLater(milliseconds / 1000, scene.act, kind)
