@@ -21,7 +21,7 @@ from mcpserve.legacy.http_sse import MESSAGES, STREAM, HttpSse, HttpSseLimits
 from mcpserve.legacy.session import SessionLimits
 from mcpserve.legacy.sessions import Sessions
 from mcpserve.legacy.streams import ResumeLimits
-from mcpserve.service import bounds
+from mcpserve.service import bounds, certificates
 from mcpserve.service.gauges import Gauges
 from mcpserve.service.greeting import greeting
 from mcpserve.service.identity import Entrance
@@ -82,6 +82,7 @@ class Daemon(Service):
         self._settings = settings
         self._ports: list[IListeningPort] = []
         self._ops_ports: list[IListeningPort] = []
+        self._certificates: list[certificates.Certificate] = []
         self._hurried = False
         self._logs = logs or Logs()
         self._problem: str | None = None
@@ -218,7 +219,8 @@ class Daemon(Service):
 
     def _listen_on(self, description: str, site: Any, ports: list[IListeningPort]) -> None:
         try:
-            listen(self._reactor, description, site).addCallbacks(ports.append, self._refused)
+            listening = listen(self._reactor, description, site, self._certificates)
+            listening.addCallbacks(ports.append, self._refused)
         except ConfigurationError as error:
             self._problem = str(error)
         if self._problem is not None:
@@ -256,8 +258,9 @@ class Daemon(Service):
         self._reactor.callFromThread(self.reload)
 
     def reload(self) -> None:
-        """Read keys and plugins anew, as at SIGHUP; what is wrong with either leaves the old ones in place."""
+        """Read certificates, keys and plugins anew, as at SIGHUP; what is wrong with any leaves the old in place."""
         self.operation.reloading()
+        certificates.renew(self._certificates)
         self._expel(self._entrance.reload())
         self.offer.reload()
         if self.running:

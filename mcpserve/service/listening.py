@@ -15,6 +15,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from mcpserve.errors import ConfigurationError
+from mcpserve.service.certificates import Certificate, said
 
 BACKLOG = 1024
 """Connections that may wait to be accepted; Twisted's 50 makes a burst of clients wait for seconds."""
@@ -29,37 +30,67 @@ VANISHED = 20
 """Seconds after which a peer that answers nothing is given up."""
 
 
-def listen(reactor: Any, description: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+class _WithCertificate:
+    """A reactor that listens for TLS with a certificate of ours, in place of the one that Twisted has read.
+
+    Args:
+        reactor: What listens.
+        certificate: Is shown to those who connect.
+    """
+
+    def __init__(self, reactor: Any, certificate: Certificate) -> None:
+        self._reactor = reactor
+        self._certificate = certificate
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, **named: Any) -> IListeningPort:
+        listening: IListeningPort = self._reactor.listenSSL(port, factory, contextFactory=self._certificate, **named)
+        return listening
+
+
+def listen(
+    reactor: Any, description: str, factory: IProtocolFactory, certificates: list[Certificate] | None = None
+) -> Deferred[IListeningPort]:
     """Listen on an endpoint.
 
     Args:
         reactor: What listens.
         description: A Twisted server endpoint string.
         factory: What serves the connections.
+        certificates: Gets the certificate of the endpoint, if it has one.
 
     Fires: with the port; at once for the endpoints that Twisted ships.
 
     Raises:
         ConfigurationError: The description is no endpoint. The Deferred fails with it if the endpoint can't be used.
     """
-    listening: Deferred[IListeningPort] = parse(reactor, description).listen(factory)
+    listening: Deferred[IListeningPort] = parse(reactor, description, certificates).listen(factory)
     return listening.addCallbacks(_watched, lambda failure: _explain(failure.value, description))
 
 
-def parse(reactor: Any, description: str) -> IStreamServerEndpoint:
+def parse(reactor: Any, description: str, certificates: list[Certificate] | None = None) -> IStreamServerEndpoint:
     """Read an endpoint description, and the certificates it names, without listening.
+
+    Args:
+        reactor: What is to listen.
+        description: A Twisted server endpoint string.
+        certificates: Gets the certificate of the endpoint, if it has one.
 
     Raises:
         ConfigurationError: It is no endpoint, or a file in it can't be read.
     """
     try:
+        if description.removeprefix(PROXY).startswith("ssl:"):
+            certificate = Certificate(description.removeprefix(PROXY))
+            reactor = _WithCertificate(reactor, certificate)
+            if certificates is not None:
+                certificates.append(certificate)
         endpoint: IStreamServerEndpoint = serverFromString(reactor, _with_backlog(description))
     except LookupError as error:
         # Twisted's message would be that of a list or a dictionary
         what = f"listen: {description!r}: systemd has passed no such socket to this process"
         raise ConfigurationError(what) from error
     except Exception as error:
-        raise ConfigurationError(f"listen: {description!r} is not an endpoint: {error}") from error
+        raise ConfigurationError(f"listen: {description!r} is not an endpoint: {said(error)}") from error
     return endpoint
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from mcpserve.errors import Busy, Refusal, StartError
 from mcpserve.policy.callers import Caller
@@ -19,6 +19,7 @@ from mcpserve.service.bounds import http_limits, origins
 from mcpserve.service.daemon import Daemon, session_limits
 from mcpserve.service.plugins import load
 from mcpserve.service.settings import Settings
+from tests.client.server_certificate import pem
 from tests.recording import RecordingCarrier, exchange_of
 
 PLUGIN = """
@@ -153,6 +154,20 @@ def test_a_reload_that_fails(house: House, source: str, lines: list[LogEvent]) -
     assert "plugin.py" in lines[0]["problem"]
     house.advance(1.1)
     assert len(carrier.replies) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # as Twisted does
+def test_a_reload_of_a_certificate(tmp_path: Path, lines: list[LogEvent]) -> None:
+    """SIGHUP takes it, with the rest."""
+    path = tmp_path / "server.pem"
+    path.write_bytes(pem("localhost"))
+    house = House(tmp_path, listen=(f"ssl:8443:privateKey={path}:interface=127.0.0.1",))
+    house.daemon.startService()
+    path.write_bytes(pem("localhost"))
+    house.daemon.reload()
+    assert "Certificate of ssl:8443 reloaded" in " ".join(map(formatEvent, lines))
+    house.stop()
+    house.advance(0.1)
 
 
 def test_a_reload_that_takes_a_chosen_tool_away(tmp_path: Path, lines: list[LogEvent]) -> None:
