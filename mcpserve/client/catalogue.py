@@ -174,6 +174,11 @@ class Catalogue:
         for listing in self._changes.get(method, ()):
             listing.forget()
 
+    def forget(self) -> None:
+        """Nothing that is kept is sure to hold: what the server told of meanwhile was not heard."""
+        for listing in (self.tools, self.prompts, self.resources, self.templates):
+            listing.forget()
+
     def mirrored(self, name: str, arguments: Any) -> Mapping[str, str]:
         """The headers that mirror parameters of a call, as far as the tool is known."""
         parameters = self._mirrored.get(name)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import attrs
 
 from mcpserve.client.limits import Timeouts
+from mcpserve.errors import ClientError
 from mcpserve.protocol.jsonrpc import Notification, Request, Response
 from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import Implementation, LogLevel
@@ -126,6 +127,16 @@ class Host(Protocol):
 
     def heard(self, notification: Notification) -> None:
         """The server said something that belongs to no request of ours. Never raises."""
+
+    @property
+    def listens(self) -> bool:
+        """Somebody waits for what belongs to no request, in a session: so the way for it is to be kept open."""
+
+    def missed(self) -> None:
+        """What belongs to no request may not have come for a while: the way for it is a new one. Never raises."""
+
+    def deaf(self, error: ClientError) -> None:
+        """What belongs to no request will not come any more, and why: who listened does so no longer. Never raises."""
 
     async def answer(self, question: Request) -> Mapping[str, Any]:
         """Answer what the server asks during a session: sampling, elicitation, roots, ping. The result, for the wire.

@@ -6,8 +6,9 @@
     given up             fail                                begin anew
 
 A channel that is lost is replaced when somebody needs it, or when the server was told something that it is to keep
-for us: subscriptions, the log level. What it was told, the next one is told again. Attempts grow rarer, and end after
-some that failed in a row; so does a server that falls down over and over before it has answered anything.
+for us: subscriptions, the log level; or when somebody listens. What it was told, the next one is told again. Attempts
+grow rarer, and end after some that failed in a row; so does a server that falls down over and over before it has
+answered anything.
 
 Spec: 2026-07-28, stdio, Unexpected Termination: "the client SHOULD restart it".
 """
@@ -61,6 +62,7 @@ class Duplex:
         random: Callable[[], float],
         on_close: Callable[[], object] = lambda: None,
     ) -> None:
+        self._host = host
         self._graves = Graves()
         self._connector = Connector(host, opener, handshake, self._graves)
         self._bounds = bounds
@@ -178,7 +180,8 @@ class Duplex:
         if self._failures > self._retries.attempts:
             self._failures = 0
             self._tell(reason)
-        elif self._waiting or any(self._kept.requests()):
+            self._host.deaf(reason)
+        elif self._waiting or any(self._kept.requests()) or self._host.listens:
             self._open_again()
 
     def _count(self, link: Link) -> None:
@@ -241,7 +244,7 @@ class Duplex:
         self._stand(found)
 
     def _stand(self, found: tuple[Link, ServerDescription]) -> None:
-        link, self._description = found
+        is_first, (link, self._description) = self._description is None, found
         self._link = link
         self._proven_after = self._bounds.clock.seconds() + self._retries.longest
         for method, params in self._kept.requests() if not self._description.revision.modern else ():
@@ -250,6 +253,8 @@ class Duplex:
         visitors, self._visitors = self._visitors, []
         for visitor in visitors:
             visitor.callback(link)
+        if not is_first:
+            self._host.missed()
 
     def _start_waiting(self, link: Link) -> None:
         waiting, self._waiting = self._waiting, []
@@ -267,7 +272,10 @@ class Duplex:
             return
         self._failures, self._not_before = 0, 0.0
         error = failure.value
-        self._tell(error if error is not None and not isinstance(error, AnswerLost) else Unreachable(str(error)))
+        gone = error if error is not None and not isinstance(error, AnswerLost) else Unreachable(str(error))
+        self._tell(gone)
+        if isinstance(gone, ClientError):
+            self._host.deaf(gone)
 
     def _tell(self, error: BaseException) -> None:
         """Nothing comes of what waits."""

@@ -11,7 +11,9 @@ from twisted.logger import Logger
 from mcpserve.client.answering import Handlers
 from mcpserve.client.calls import LOG, event_of
 from mcpserve.client.listening import change_of
+from mcpserve.client.subscribing import Listeners
 from mcpserve.client.values import LogMessage, Notice
+from mcpserve.errors import ClientError
 from mcpserve.protocol.jsonrpc import Notification, Request
 from mcpserve.protocol.revisions import LATEST_LEGACY, Revision
 from mcpserve.protocol.types import LOG_LEVELS, Implementation, LogLevel
@@ -44,6 +46,10 @@ class Hosting:
         """The revision that is spoken, once that is known."""
         self.ears: tuple[Ear, ...] = ()
         """Those of our own who hear of notifications before the user does."""
+        self.forgetting: Callable[[], object] = lambda: None
+        """Forgets what is kept of the server for as long as it tells of changes."""
+        self.listeners: Listeners | None = None
+        """Those who wait for changes in a session."""
         self._handlers = handlers
         self._on_notice = on_notice
 
@@ -60,6 +66,22 @@ class Hosting:
         maybeDeferred(self._on_notice, notice).addErrback(
             lambda failure: _log.failure("The user's on_notice failed", failure=failure)
         )
+
+    @property
+    def listens(self) -> bool:
+        """See `Host`."""
+        return self.listeners is not None and self.listeners.listen
+
+    def missed(self) -> None:
+        """See `Host`."""
+        self.forgetting()
+        if self.listeners is not None:
+            self.listeners.missed()
+
+    def deaf(self, error: ClientError) -> None:
+        """See `Host`."""
+        if self.listeners is not None:
+            self.listeners.fail(error)
 
     def wanted(self, log_message: Notification) -> bool:
         """Tell whether a log message is severe enough: many servers send all they have, and know no levels."""

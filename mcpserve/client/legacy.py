@@ -27,6 +27,7 @@ from mcpserve.errors import (
     AnswerTooLarge,
     BadAnswer,
     ClientClosed,
+    ClientError,
     DeadlinePassed,
     Refused,
     Unreachable,
@@ -273,6 +274,7 @@ class Legacy:
         self._questions.close()
         self._questions = self._questions_in(session)
         self._overhearing.begin(session)
+        self._endpoint.host.missed()
 
     def _questions_in(self, session: Session) -> Questions:
         return Questions(self._endpoint.host, lambda answer: self._speaking.answer(session, answer))
@@ -284,9 +286,16 @@ class Legacy:
         renewal.ended(lambda error: self._renewals.discard(renewal))
 
     async def _renew(self, session: Session) -> None:
-        # A server may also stop to offer the stream, and know the session very well.
-        if not await self._speaking.knows(session):
+        host = self._endpoint.host
+        if await self._speaking.knows(session):
+            # A server may also stop to offer the stream, and know the session very well.
+            host.deaf(AnswerLost(f"{self._endpoint.name} tells nothing outside of requests any more"))
+            return
+        try:
             await self._sessions.after(session)
+        except ClientError as error:
+            host.deaf(error)
+            raise
 
     async def _is_forgotten(self, session: Session, status: int) -> bool:
         """Tell whether a request was refused because its session is over: 404, but many a server says 400."""

@@ -52,6 +52,7 @@ class Line:
         self._closed = self._over = False
         self._closers: list[Deferred[None]] = []
         host.ears = (lambda told: self.catalogue.heard(told.method), self._listeners.heard)
+        host.forgetting, host.listeners = self.catalogue.forget, self._listeners
 
     # --- life
 

@@ -192,8 +192,7 @@ class ListenStream:
         first = await errand.receive()
         if not isinstance(first, Notification) or first.method != ACKNOWLEDGED:
             raise BadAnswer("The server did not acknowledge a subscription before anything else")
-        honoured = first.params.get("notifications")
-        self.honoured = honoured if isinstance(honoured, dict) else {}
+        self._agree(first)
 
     async def next(self) -> Change | None:
         """See `Source`."""
@@ -212,7 +211,11 @@ class ListenStream:
                 continue
             if not isinstance(message, Notification):
                 return None
-            if message.method in METHODS:
+            if message.method == ACKNOWLEDGED:
+                # Where one connection carries everything, the conversation has asked a new server for the same.
+                self._agree(message)
+                self._has_missed()
+            elif message.method in METHODS:
                 self._heard(message.method)
                 return change_of(message)
 
@@ -232,6 +235,15 @@ class ListenStream:
         if self._pause is not None:
             self._pause.cancel()
 
+    def _agree(self, acknowledgement: Notification) -> None:
+        honoured = acknowledgement.params.get("notifications")
+        self.honoured = honoured if isinstance(honoured, dict) else {}
+
+    def _has_missed(self) -> None:
+        self._missed = missed_of(self.honoured)
+        for change in self._missed:
+            self._heard(change.method)
+
     async def _renew(self, error: ClientError) -> None:
         """Ask again after a stream broke off; what may have changed meanwhile is told as missed."""
         for failures in range(self._retries.attempts):
@@ -248,9 +260,7 @@ class ListenStream:
                     raise
                 error = again
             else:
-                self._missed = list(_missed(self.honoured))
-                for change in self._missed:
-                    self._heard(change.method)
+                self._has_missed()
                 return
             finally:
                 self._pause = None
@@ -262,7 +272,7 @@ def _passes(error: ClientError) -> bool:
     return isinstance(error, _INTERRUPTED) or (isinstance(error, Refused) and error.status in _BUSY)
 
 
-def _missed(honoured: Mapping[str, Any]) -> list[Change]:
+def missed_of(honoured: Mapping[str, Any]) -> list[Change]:
     """Everything that a subscription is about, as it may have changed."""
     changes = []
     for method, key in METHODS.items():

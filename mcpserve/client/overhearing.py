@@ -15,7 +15,7 @@ from mcpserve.client.posting import STREAM, Endpoint, is_stream
 from mcpserve.client.resuming import is_transient
 from mcpserve.client.session import Session
 from mcpserve.client.web import Answer
-from mcpserve.errors import AnswerLost, BadAnswer, ClientError, DeadlinePassed, Unreachable
+from mcpserve.errors import AnswerLost, BadAnswer, ClientClosed, ClientError, DeadlinePassed, Unreachable
 
 log = Logger()
 
@@ -50,6 +50,7 @@ class Overhearing:
         self._work: Work | None = None
         self._course: _Course | None = None
         self._tired: tuple[Session, float] | None = None
+        self._offered = False
         self._short_lived = 0
 
     def begin(self, session: Session) -> None:
@@ -78,6 +79,7 @@ class Overhearing:
         while await self._once(course) and self._course is course:
             if course.failures > retries.attempts:
                 self._tired = course.session, self._endpoint.clock.seconds()
+                self._deafened(AnswerLost(f"{self._endpoint.name} tells nothing outside of requests any more"))
                 return
             delay = retries.delay(max(course.failures - 1, 0), self._endpoint.random())
             if course.retry_ms is not None:
@@ -104,7 +106,9 @@ class Overhearing:
             answer.abort()
 
     async def _follow(self, course: _Course, answer: Answer) -> None:
-        course.offered = True
+        if course.offered and not course.last_id:
+            self._endpoint.host.missed()
+        course.offered = self._offered = True
         try:
             while (event := await answer.next_event()) is not None:
                 course.failures = 0
@@ -133,11 +137,14 @@ class Overhearing:
         if answer.status == 404 and course.offered:
             if self._is_worth_renewing(course):
                 self._forgotten(course.session)
+            else:
+                self._deafened(AnswerLost(f"{self._endpoint.name} forgets its sessions"))
             return False
         if course.last_id:
             # What was said after this event is lost for us, but not what will be said.
             course.last_id = None
             return True
+        self._deafened(AnswerLost(f"{self._endpoint.name} tells nothing outside of requests any more"))
         return False
 
     def _is_worth_renewing(self, course: _Course) -> bool:
@@ -146,6 +153,12 @@ class Overhearing:
         self._short_lived = self._short_lived + 1 if lasted < retries.longest else 0
         return self._short_lived <= retries.attempts
 
+    def _deafened(self, error: ClientError) -> None:
+        """Who listens has to know; but where there never was a stream, what is told comes in other ways, if at all."""
+        if self._offered:
+            self._endpoint.host.deaf(error)
+
     def _ended(self, error: BaseException | None) -> None:
-        if isinstance(error, ClientError):
+        if isinstance(error, ClientError) and not isinstance(error, ClientClosed):
+            self._deafened(error)
             log.info("No messages outside of requests from this server: {reason}", reason=str(error))

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpserve.client.listening import METHODS, change_of
+from mcpserve.client.listening import METHODS, change_of, missed_of
 from mcpserve.client.values import Change
 from mcpserve.errors import ClientError
 from mcpserve.protocol.jsonrpc import Notification
@@ -45,6 +45,21 @@ class Listeners:
             change = change_of(notification)
             for source in list(self._open):
                 source.tell(change)
+
+    @property
+    def listen(self) -> bool:
+        """Whether there are any that have not failed."""
+        return any(not source.failed for source in self._open)
+
+    def missed(self) -> None:
+        """The server may have told of something that did not come."""
+        for source in list(self._open):
+            source.miss()
+
+    def fail(self, error: ClientError) -> None:
+        """The server can tell of nothing any more."""
+        for source in list(self._open):
+            source.fail(error)
 
     async def add(self, source: SessionSource, uris: Sequence[str]) -> None:
         """Have a subscription hear, from now on."""
@@ -107,6 +122,11 @@ class SessionSource:
         self._failure: ClientError | None = None
         self._waiting: Deferred[None] | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Nothing more comes, whether anybody knows that already or not."""
+        return self._failure is not None
+
     async def start(self) -> None:
         """See `Source`."""
         honoured = self._listeners.honoured(self._wanted)
@@ -133,6 +153,13 @@ class SessionSource:
             return
         self._changes.setdefault((change.method, change.uri), change)
         self._wake()
+
+    def miss(self) -> None:
+        """All that it is about may have changed."""
+        for change in missed_of(self.honoured):
+            self._changes.setdefault((change.method, change.uri), change)
+        if self._changes:
+            self._wake()
 
     def fail(self, error: ClientError) -> None:
         """See `Source`."""

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from mcpserve.client.limits import Limits, Retries, Timeouts
 from mcpserve.client.posting import Endpoint
-from mcpserve.errors import AnswerLost, ClientClosed
+from mcpserve.errors import AnswerLost, ClientClosed, ClientError
 from mcpserve.protocol.jsonrpc import Notification, Request
 from mcpserve.protocol.sse import Event
 from mcpserve.protocol.types import Implementation
@@ -243,6 +243,9 @@ class ScriptedHost:
         self.capabilities: Mapping[str, Any] = {"roots": {}}
         self.log_level: Any = None
         self.notices: list[Notification] = []
+        self.listens = False
+        self.gaps = 0
+        self.deafness: list[ClientError] = []
         self.questions: list[Request] = []
         self.replies: list[Deferred[Mapping[str, Any]]] = []
         self.taken_back = 0
@@ -250,6 +253,15 @@ class ScriptedHost:
     def heard(self, notification: Notification) -> None:
         """See `Host.heard`."""
         self.notices.append(notification)
+
+    def missed(self) -> None:
+        """See `Host`."""
+        self.gaps += 1
+
+    def deaf(self, error: ClientError) -> None:
+        """See `Host`."""
+        self.listens = False
+        self.deafness.append(error)
 
     async def answer(self, question: Request) -> Mapping[str, Any]:
         """See `Host.answer`."""

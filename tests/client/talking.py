@@ -34,12 +34,24 @@ class RecordingHost:
         self.capabilities: Mapping[str, Any] = {"sampling": {}}
         self.log_level = log_level
         self.notices: list[Notification] = []
+        self.listens = False
+        self.gaps = 0
+        self.deafness: list[ClientError] = []
         self.questions: list[Request] = []
         self.replies: Callable[[Request], Awaitable[Mapping[str, Any]]] | None = None
 
     def heard(self, notification: Notification) -> None:
         """See `Host`."""
         self.notices.append(notification)
+
+    def missed(self) -> None:
+        """See `Host`."""
+        self.gaps += 1
+
+    def deaf(self, error: ClientError) -> None:
+        """See `Host`."""
+        self.listens = False
+        self.deafness.append(error)
 
     async def answer(self, question: Request) -> Mapping[str, Any]:
         """See `Host`."""

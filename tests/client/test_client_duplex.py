@@ -290,6 +290,23 @@ def test_what_the_server_is_told_again() -> None:
     assert talk.clock.getDelayedCalls() == []
 
 
+def test_who_listens() -> None:
+    """For them a server is started again, they are told of the gap, and in the end of its end."""
+    talk = begun("legacy")
+    assert talk.host.gaps == 0
+    talk.host.listens = True
+    talk.channel.lose()
+    talk.clock.advance(0.5)
+    talk.welcome()
+    assert (talk.host.gaps, talk.host.deafness) == (1, [])
+    for _ in range(10):
+        if not talk.host.deafness:
+            talk.channel.lose()
+            talk.clock.advance(30)
+    assert [type(error) for error in talk.host.deafness] == [Unreachable]
+    assert talk.clock.getDelayedCalls() == []
+
+
 def test_it_was_modernised() -> None:
     """The server is another one when it comes back: the conversation goes on in the new era."""
     talk = begun("modern")

@@ -307,3 +307,46 @@ def test_cancelling_in_a_session() -> None:
     with pytest.raises(CancelledError):
         outcome(reading)
     assert asked(play)[1:] == [("unsubscribe", "a:b")]
+
+
+def test_what_was_missed_in_a_session() -> None:
+    """After a gap all that was promised may have changed, each once, and nothing that was kept holds."""
+    play = legacy(declares={"tools": {"listChanged": True}, "resources": {"subscribe": True}})
+    play.replies["tools/list"] = lambda _: {"tools": [], "ttlMs": 1000}
+    subscription = standing(play, tools=True, prompts=True, uris=["a:b"])
+    now(play.client.list_tools())
+    play.tell("tools/list_changed")
+    now(play.client.list_tools())
+    reading = begun(every(subscription))
+    play.host.missed()
+    play.host.missed()
+    now(play.client.list_tools())
+    assert len(play.sent("tools/list")) == 3
+    busy = standing(play, tools=True)
+    assert play.host.listens
+    play.host.deaf(AnswerLost("gone"))
+    assert not play.host.listens
+    for listening in (reading, begun(busy.__anext__())):
+        with pytest.raises(AnswerLost, match="gone"):
+            outcome(listening)
+
+
+def test_a_gap_is_told() -> None:
+    """As changes that were missed; what waits to be told is told as it is."""
+    play = legacy()
+    subscription = standing(play, tools=True, uris=["a:b"])
+    assert play.host.listens
+    play.tell("tools/list_changed")
+    play.host.missed()
+    told = [now(subscription.__anext__()) for _ in range(2)]
+    assert told == [Change(TOOLS), Change(UPDATED, "a:b", missed=True)]
+    now(subscription.aclose())
+    assert not play.host.listens
+
+
+def test_a_server_that_was_started_again() -> None:
+    """Where the conversation itself asks the new one for the same, its acknowledgement tells of the gap."""
+    play = Play()
+    subscription = standing(play, tools=True)
+    acknowledge(play, toolsListChanged=True)
+    assert now(subscription.__anext__()) == Change(TOOLS, missed=True)

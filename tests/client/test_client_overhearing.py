@@ -193,3 +193,39 @@ def test_what_is_heard_may_close_the_client() -> None:
     stage.clock.advance(0)
     assert stage.clock.getDelayedCalls() == []
     assert len(stage.web.all("GET")) == 1
+
+
+def test_a_gap_is_told_to_the_host() -> None:
+    """When the stream was lost without an event id, or with the session; not when it goes on after its last event."""
+    stage = Stage(get="stream")
+    stage.standalone.lose()
+    stage.clock.advance(0.5)
+    assert stage.host.gaps == 1
+    stage.standalone.prime("g1")
+    stage.standalone.lose()
+    stage.clock.advance(0.5)
+    stage.web.last("GET").streams()
+    assert stage.host.gaps == 1
+    stage.web.rules["tools/call"] = lambda sent: sent.answers(404) if stage.session_id == "s1" else sent.results({})
+    stage.web.rules["initialize"] = lambda sent: (setattr(stage, "session_id", "s2"), stage.shake_hands(sent))
+    outcome(begun(stage.talk.request(CALL).receive()))
+    assert stage.host.gaps == 2
+    now(stage.talk.close())
+    assert stage.host.deafness == []
+
+
+@pytest.mark.parametrize("how", ["silent", "refused", "gone", "known"])
+def test_the_host_is_told_when_listening_is_over(how: str) -> None:
+    """Who listens must not wait for ever for a stream that there was, and is no more."""
+    stage = Stage(get="stream", retries=Retries(attempts=1))
+    if how == "gone":
+        stage.web.rules["ping"] = lambda sent: sent.answers(404)
+        stage.web.rules["initialize"] = lambda sent: sent.fails(Unreachable("gone"))
+    elif how == "known":
+        stage.web.rules["ping"] = lambda sent: sent.results({})
+    stage.get = {"silent": 500, "refused": 405, "gone": 404, "known": 404}[how]
+    stage.standalone.lose()
+    stage.clock.pump([0.5, 1.0])
+    assert [type(error) for error in stage.host.deafness] == [Unreachable if how == "gone" else AnswerLost]
+    assert stage.clock.getDelayedCalls() == []
+    now(stage.talk.close())
