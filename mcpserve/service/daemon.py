@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -23,7 +24,7 @@ from mcpserve.legacy.sessions import Sessions
 from mcpserve.legacy.streams import ResumeLimits
 from mcpserve.service import bounds, certificates
 from mcpserve.service.gauges import Gauges
-from mcpserve.service.greeting import greeting
+from mcpserve.service.greeting import greeting, where
 from mcpserve.service.identity import Entrance
 from mcpserve.service.listening import listen
 from mcpserve.service.logs import Logs
@@ -238,12 +239,13 @@ class Daemon(Service):
         bounds.say_if_few_files(self._settings)
         self._observers.start(self.offer)
         asks = self._entrance.doorkeeper is not None
-        text = greeting(self._settings.listen, self._ports, self.offer.features.catalogs, asks=asks)
-        if self._logs.for_machines:
-            _log.info("{text}", text=text.partition("\nTry it")[0])
+        catalogs, listen = self.offer.features.catalogs, self._settings.listen
+        # Twisted has made sys.stdout a log by now; that of before is for the person who started the server
+        if self._logs.for_machines or _is_nowhere(sys.__stdout__):
+            urls = ", ".join(where(listen, self._ports))
+            _log.info("mcpserve is ready with {counts}: {urls}", counts=catalogs.counted(), urls=urls)
         else:
-            # Twisted has made sys.stdout a log by now; this is for the person who started the server
-            print(text, file=sys.__stdout__, flush=True)
+            print(greeting(listen, self._ports, catalogs, asks=asks), file=sys.__stdout__, flush=True)
         self._serving()
 
     def _serving(self) -> None:
@@ -279,6 +281,14 @@ class Daemon(Service):
         else:
             self._hurried = True
             self.offer.hurry()
+
+
+def _is_nowhere(stream: TextIO | None) -> bool:
+    """Tell whether nobody reads what is written there, as with a daemon."""
+    try:
+        return stream is None or os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))
+    except (OSError, ValueError):
+        return True
 
 
 def session_limits(settings: Settings) -> SessionLimits:

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IListeningPort
 from mcpserve.features.catalog import Catalogs
 from mcpserve.protocol import metadata
 from mcpserve.protocol.revisions import V2026_07_28
+from mcpserve.service.listening import PROXY, is_proxied
 from mcpserve.web.endpoint import PATH
 
 _TRIES = ("ticker", "countdown", "echo")
@@ -25,21 +26,28 @@ def greeting(listen: Sequence[str], ports: Sequence[IListeningPort], catalogs: C
         catalogs: What is served.
         asks: Whether callers have to say who they are.
     """
-    urls = [_url(description, port) for description, port in zip(listen, ports, strict=True)]
+    urls = where(listen, ports)
     lines = [f"mcpserve is ready with {catalogs.counted()}:", *(f"  {url}" for url in urls)]
     tool = next((name for name in _TRIES if catalogs.tools.get(name) is not None), None)
-    if tool is not None and urls[0].startswith("http"):
-        lines += ["Try it, with a key or a token of yours:" if asks else "Try it:", "  " + _curl(urls[0], tool, asks)]
+    url = next((url for url in urls if url.startswith("http")), None)
+    if tool is not None and url is not None:
+        lines += ["Try it, with a key or a token of yours:" if asks else "Try it:", "  " + _curl(url, tool, asks)]
     return "\n".join(lines)
+
+
+def where(listen: Sequence[str], ports: Sequence[IListeningPort]) -> list[str]:
+    """The URLs of the endpoint, or what else says how it is reached."""
+    return [_url(description, port) for description, port in zip(listen, ports, strict=True)]
 
 
 def _url(description: str, port: IListeningPort) -> str:
     address = port.getHost()
     if not isinstance(address, IPv4Address | IPv6Address):
         return f"{description} (path {PATH})"
-    scheme = "https" if description.startswith("ssl") else "http"
+    scheme = "https" if description.removeprefix(PROXY).startswith("ssl") else "http"
     host = "127.0.0.1" if address.host in ("0.0.0.0", "::") else address.host
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{address.port}{PATH}"
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{address.port}{PATH}"
+    return f"PROXY protocol: {url}" if is_proxied(description) else url
 
 
 def _curl(url: str, tool: str, asks: bool) -> str:

@@ -142,7 +142,7 @@ class Settings:
     max_tasks: int = setting(1000, "Tasks at once, at work or ended.", least=1)
     max_tasks_of_caller: int = setting(100, "Tasks at once of one caller who has a name.", least=1)
     threads: int = setting(10, "Threads for tools that block.", least=1)
-    thread_queue: int = setting(100, "Calls that may wait for such a thread.", least=0)
+    thread_queue: int = setting(100, "Calls that may wait for a thread, when all of them are busy.", least=0)
     state_key: str = setting("", "The secret that seals what clients carry between two rounds of a call: 32 bytes in "
         "URL-safe base64. By default a random one; give it to processes that serve the same clients. Best in the file.",
         secret=True,

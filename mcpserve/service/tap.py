@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet import reactor
+from twisted.python.usage import UsageError
 
 from mcpserve.errors import ConfigurationError, PluginError
 from mcpserve.service.bounds import origins, proxies
@@ -18,6 +21,9 @@ from mcpserve.service.logs import Logs, under_journal
 from mcpserve.service.observers import check_tracing
 from mcpserve.service.options import FIELDS, SettingOptions, refuse, taking
 from mcpserve.service.plugins import load, report
+
+WRONG_USAGE = 64
+"""The exit status when there is no such option; that of `twist` itself."""
 
 CHOOSES = "fileLogObserverFactory"
 """Where `twist` keeps what makes the observer that writes its log. `twistd` has no such thing, and stays as it is."""
@@ -30,8 +36,8 @@ class Options(SettingOptions):
     synopsis = "[options]"
     longdesc = (
         "Serves streaming MCP tools, in all protocol revisions, at /mcp. Tools come from plugins: Python files with "
-        "functions decorated by @mcpserve.tool. SIGHUP reloads the plugins, SIGTERM and Ctrl-C stop the server in an "
-        "orderly way."
+        "functions decorated by @mcpserve.tool. SIGHUP reloads plugins, keys and certificates, SIGTERM and Ctrl-C stop "
+        "the server in an orderly way."
     )
 
     parent: Any = None
@@ -39,6 +45,20 @@ class Options(SettingOptions):
     def __init__(self) -> None:
         super().__init__()
         self.logs = Logs()
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line. What is no option of ours is said in one line: all options are more than a screen."""
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except UsageError as error:
+            print(f"mcpserve: {error}{self._meant(str(error))}; --help lists all options", file=sys.stderr)
+            raise SystemExit(WRONG_USAGE) from None
+
+    def _meant(self, error: str) -> str:
+        words: list[str] = re.findall(r"^option --(\S+) not recognized", error)
+        known = [option.rstrip("=") for option in self.longOpt]
+        near = [name for word in words for name in get_close_matches(word, known, 1, 0.75)]
+        return f"; is --{near[0]} meant?" if near else ""
 
     def postOptions(self) -> None:
         """Have the log written as the settings say, unless somebody told `twist` how."""

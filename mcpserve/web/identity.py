@@ -126,7 +126,7 @@ class Doorkeeper:
             )
             if taken
         )
-        seen = "This request says not who is calling"
+        seen = "This request does not say who is calling"
         if authorization is not None:
             # the scheme alone: what follows it is a secret
             word, space, _ = authorization.partition(b" ")

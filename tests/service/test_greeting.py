@@ -53,6 +53,7 @@ def catalogs(*names: str) -> Catalogs:
         ("ssl:443", IPv4Address("TCP", "192.0.2.1", 443), "https://192.0.2.1:443/mcp"),
         ("tcp6:8000", IPv6Address("TCP", "::1", 8000), "http://[::1]:8000/mcp"),
         ("tcp6:8000", IPv6Address("TCP", "::", 8000), "http://127.0.0.1:8000/mcp"),
+        ("haproxy:ssl:8001", IPv4Address("TCP", "127.0.0.1", 8001), "PROXY protocol: https://127.0.0.1:8001/mcp"),
         ("unix:/run/m.sock", UNIXAddress("/run/m.sock"), "unix:/run/m.sock (path /mcp)"),
     ],
 )
@@ -63,11 +64,11 @@ def test_urls(description: str, address: Any, url: str) -> None:
 
 
 def test_several_endpoints() -> None:
-    """A line each, and a line to try for the first."""
+    """A line each, and a line to try for the first that curl can ask."""
     ports = [FakePort(IPv4Address("TCP", "127.0.0.1", n)) for n in (1, 2)]
-    lines = greeting(["tcp:1", "tcp:2"], ports, catalogs("echo")).splitlines()
-    assert lines[1:4] == ["  http://127.0.0.1:1/mcp", "  http://127.0.0.1:2/mcp", "Try it:"]
-    assert "http://127.0.0.1:1/mcp" in lines[4]
+    lines = greeting(["haproxy:tcp:1", "tcp:2"], ports, catalogs("echo")).splitlines()
+    assert lines[1:4] == ["  PROXY protocol: http://127.0.0.1:1/mcp", "  http://127.0.0.1:2/mcp", "Try it:"]
+    assert "curl -N http://127.0.0.1:2/mcp" in lines[4]
 
 
 @pytest.mark.parametrize("name", ["ticker", "countdown", "echo"])
