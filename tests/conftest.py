@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import pytest
 import pytest_twisted
+from hypothesis import HealthCheck, settings
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
@@ -24,6 +25,10 @@ DEADLINE = 20.0
 
 SETTLING_TURNS = 50
 """How many times the reactor may turn after a test, 10 ms each, for closed sockets to go."""
+
+# A machine that stalls for two seconds while Hypothesis makes examples says nothing about the code.
+settings.register_profile("patient", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 SEVERE = (LogLevel.error, LogLevel.critical)
 

@@ -51,7 +51,12 @@ def keys() -> None:
 @click.option("-g", "--group", "groups", multiple=True, help="A group of the caller. Repeatable.")
 @click.option("-s", "--scope", "scopes", multiple=True, help="A scope of the key. Repeatable.")
 @click.option("-e", "--expires", help="When it stops to be good: 12h, 90d, 2w, 1y, or a date as in 2027-01-31.")
-@click.option("--again", is_flag=True, help="One more key for a NAME that has one: both are the same caller.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="One more key for a NAME that has one: both are the same caller. It has the groups and scopes of the newest "
+    "one there is, unless other ones are named.",
+)
 @_of_file
 def add(
     name: str,
@@ -68,12 +73,19 @@ def add(
     ends = None if expires is None else read_expiry(expires, now)
     path = keys_file(file, config)
     with _explained(), changing(path) as kept:
-        if any(key.name == name for key in kept) and not again:
+        others = [key for key in kept if key.name == name]
+        if others and not again:
             raise click.UsageError(f"{name} has a key already; --again makes one more for the same caller")
+        if others:
+            # who replaces a key wants another secret, and not other rights
+            groups, scopes = groups or others[-1].groups, scopes or others[-1].scopes
         key, shown = make_key(name, now=now, groups=groups, scopes=scopes, expires=ends)
         kept.append(key)
     until = "for ever" if ends is None else f"until {spelled(ends)}"
-    click.echo(f"The key {key.id} of {name}, good {until}. It is not shown again. {_RELOAD}", err=True)
+    rights = "".join(
+        f", {what} {', '.join(values)}" for what, values in (("groups", key.groups), ("scopes", key.scopes)) if values
+    )
+    click.echo(f"The key {key.id} of {name}{rights}, good {until}. It is not shown again. {_RELOAD}", err=True)
     click.echo(shown)
     return 0
 

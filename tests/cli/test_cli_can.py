@@ -127,7 +127,7 @@ def test_a_name_of_several_things(config: Path) -> None:
 def test_several_keys_of_one_name(config: Path) -> None:
     """One line for each; the id alone means that one."""
     file = str(config.parent / "keys.json")
-    assert CliRunner().invoke(keys, ["add", "ann", "--again", "--file", file]).exit_code == 0
+    assert CliRunner().invoke(keys, ["add", "ann", "--again", "--group", "guests", "--file", file]).exit_code == 0
     done = run(config, "ann", "reboot")
     assert len(re.findall(r"^ann \(key", done.output, re.MULTILINE)) == 2
     assert done.exit_code == 1

@@ -68,6 +68,21 @@ def test_a_name_that_is_taken(path: Path) -> None:
     assert [kept.name for kept in read_keys(path)] == ["ada", "ada"]
 
 
+def test_one_more_key_has_the_same_rights(path: Path) -> None:
+    """Those of the newest; what is named is in their place."""
+    add(path, "ada", "--group", "staff", "--scope", "a", "--scope", "b")
+    add(path, "ada", "--again")
+    add(path, "ada", "--again", "--scope", "c")
+    done = run("add", "ada", "--again", "--expires", "1d", "--file", str(path))
+    assert [(list(kept.groups), list(kept.scopes)) for kept in read_keys(path)] == [
+        (["staff"], ["a", "b"]),
+        (["staff"], ["a", "b"]),
+        (["staff"], ["c"]),
+        (["staff"], ["c"]),
+    ]
+    assert "of ada, groups staff, scopes c, good until" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
