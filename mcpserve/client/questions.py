@@ -16,6 +16,8 @@ from mcpserve.protocol.types import RequestId
 
 MOST = 100
 """How many questions of one server are answered at once."""
+FLOOD = 2 * MOST
+"""How many may be open, those that are being refused included: a refusal takes a connection, too."""
 
 log = Logger()
 
@@ -51,7 +53,9 @@ class Questions:
             owner: The request with which it came: when that is over, nobody waits for the answer any more.
         """
         key = question.id
-        if key not in self._open:
+        if len(self._open) >= FLOOD:
+            log.warn("The server asks too much at once; a question ({method}) is ignored", method=question.method)
+        elif key not in self._open:
             self._open[key] = opened = _Open(owner)
             opened.work = Work(self._answer(key, opened, question))
             opened.work.ended(lambda error: self._ended(key, opened, error))

@@ -80,3 +80,22 @@ def test_an_answer_that_can_not_be_sent_is_only_logged() -> None:
 
 async def _lose() -> None:
     raise AnswerLost("x")
+
+
+def test_a_flood_of_questions() -> None:
+    """So many are answered, so many more refused, and what comes beyond while none of that is done is ignored."""
+    desk = Desk()
+    refusing: list[Deferred[None]] = []
+
+    async def send(answer: bytes) -> None:
+        refusing.append(Deferred())
+        await refusing[-1]
+
+    desk.questions = Questions(desk.host, send)
+    for number in range(1000):
+        desk.questions.ask(Request(number, "a", {}))
+    assert (len(desk.host.questions), len(refusing)) == (100, 100)
+    refusing[0].callback(None)
+    desk.questions.ask(Request(1000, "a", {}))
+    assert len(refusing) == 101
+    desk.questions.close()
