@@ -80,8 +80,7 @@ def parse(body: bytes) -> Message | Batch:
         value = orjson.loads(body) if len(body) < _LARGE else _load_large(body)
     except orjson.JSONDecodeError as error:
         raise ParseError(f"The body is not JSON in UTF-8: {error.msg} (line {error.lineno})") from None
-    # a level takes two bytes
-    if len(body) > 2 * MOST_LEVELS and _is_deeper(body, MOST_LEVELS):
+    if body.count(b"{") + body.count(b"[") > MOST_LEVELS and _is_deeper(body, MOST_LEVELS):
         request_id = value.get("id") if isinstance(value, dict) else None
         known = request_id if is_id(request_id) else None
         raise InvalidRequest(f"The message is nested more than {MOST_LEVELS} levels deep", request_id=known)
@@ -107,8 +106,6 @@ def _is_deeper(body: bytes, levels: int) -> bool:
     All but brackets and strings is taken away, then the strings. What opens before the n-th bracket that closes, less
     the n that have closed, is how deep it is there.
     """
-    if body.count(b"[") + body.count(b"{") <= levels:
-        return False
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = _STRING.sub(b"", body.translate(_ONE_KIND, _NEITHER))

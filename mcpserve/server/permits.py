@@ -78,7 +78,9 @@ class Permits:
         Raises:
             Refusal: 403; its credential lacks scopes, and nothing else.
         """
-        conditions = self.conditions(item, uri)
+        conditions = self._known.get(item) if uri is None else None
+        if conditions is None:
+            conditions = self.conditions(item, uri)
         return not conditions or self._judge(conditions, _RULED[type(item)], uri or item.name, caller, revision)
 
     def allows_tool(self, name: str, caller: Caller, revision: Revision) -> bool:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from mcpserve.errors import ProtocolError, Refusal
 from mcpserve.policy.callers import ANONYMOUS, Caller
 from mcpserve.policy.origins import Origins
-from mcpserve.policy.proxies import group
+from mcpserve.policy.proxies import Seen, group
 from mcpserve.policy.rates import Rates
 from mcpserve.web.facts import joined
 from mcpserve.web.request import McpRequest
@@ -45,6 +45,25 @@ class Identity(Protocol):
         """
 
 
+@attrs.frozen
+class Admitted:
+    """What was found out about a request that was let in, and holds for all of its connection that say the same.
+
+    Args:
+        door: Who let it in.
+        host: Its Host.
+        origin: Its Origin.
+        seen: Where it came from.
+        caller: Whose it was.
+    """
+
+    door: Admission
+    host: bytes | None
+    origin: bytes | None
+    seen: Seen
+    caller: Caller
+
+
 @attrs.define
 class Admission:
     """Who is let in.
@@ -64,9 +83,12 @@ class Admission:
     clock: Callable[[], float] = lambda: 0.0
     _known: dict[tuple[str | None, str | None], tuple[Caller, Caller]] = attrs.field(factory=dict, init=False)
     _rated: bool = attrs.field(init=False)
+    _alike: bool = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._rated = bool(self.rates)
+        # where nobody counts, no proxy tells and nobody is asked who he is, the requests of a connection are alike
+        self._alike = not self._rated and not self.sight.proxies
 
     def admit(self, request: McpRequest) -> Caller | Deferred[Caller]:
         """Let a request in.
@@ -77,6 +99,8 @@ class Admission:
         Raises:
             ProtocolError: It is not let in; the Deferred fails with it as well.
         """
+        if self._alike and self.identity is None:
+            return self._admit_alike(request)
         self.check_origin(request)
         address, now = request.seen.address, 0.0
         if self._rated:
@@ -88,6 +112,19 @@ class Admission:
         if isinstance(caller, Deferred):
             return caller.addCallback(self._counted, address, now)
         return self._counted(caller, address, now)
+
+    def _admit_alike(self, request: McpRequest) -> Caller:
+        channel, fields = request.channel, request.fields
+        host, origin = fields.get(b"host"), fields.get(b"origin")
+        last = None if channel is None or request.repeated else channel.admitted
+        if last is not None and last.host == host and last.origin == origin and last.door is self:
+            request.seen = last.seen
+            return last.caller
+        self.check_origin(request)
+        caller = self._placed(ANONYMOUS, request.seen.address)
+        if channel is not None and not request.repeated:
+            channel.admitted = Admitted(self, host, origin, request.seen, caller)
+        return caller
 
     def again(self, caller: Caller) -> None:
         """Count one more request that came in together with one that was let in: a further element of a batch.
@@ -140,7 +177,7 @@ class Admission:
         """
         try:
             caller = self.admit(request)
-            if not isinstance(caller, Deferred):
+            if isinstance(caller, Caller):
                 request.caller = caller
                 work(request, caller)
                 return

@@ -49,10 +49,11 @@ from zope.interface import implementer
 
 from mcpserve.errors import Refusal
 from mcpserve.server.observing import Responded
-from mcpserve.web.request import HeaderList, McpRequest, encode_headers
+from mcpserve.web.request import SMALL_BODY, HeaderList, McpRequest, encode_headers
 
 if TYPE_CHECKING:
     from mcpserve.policy.proxies import Seen
+    from mcpserve.web.admission import Admitted
     from mcpserve.web.site import McpSite
 
 IDLE: Final = 0
@@ -71,9 +72,6 @@ TCP_CLOSE = 7
 
 LENGTH_DIGITS = 19
 
-SMALL_BODY = 64 * 1024
-"""Bytes of a body that is taken even when all bodies together have reached their bound."""
-
 # RFC 9110, 7.2 and RFC 3986, 3.2.2. Labels are at most 63 bytes long, or Werkzeug can't encode the name.
 LABEL = rb"[\w~!$&'()*+,;=%-]{1,63}"
 HOST = re.compile(rb"(?:%b(?:\.%b)*\.?|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{0,5})?" % (LABEL, LABEL), re.ASCII)
@@ -81,6 +79,24 @@ ABSOLUTE = re.compile(rb"https?://([^/?#]+)(.*)", re.IGNORECASE)
 
 _names: dict[bytes, bytes] = {}
 _NAMES_KEPT = 1000
+
+# Header lines that were read before, whole: clients repeat them with each request. None of them holds a secret.
+_lines: dict[bytes, tuple[bytes, bytes]] = {}
+_LINES_KEPT = 512
+_LONGEST_KEPT = 256
+_REPEATED = frozenset(
+    (
+        b"host",
+        b"user-agent",
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"connection",
+        b"content-type",
+        b"mcp-protocol-version",
+        b"mcp-method",
+    )
+)
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -178,6 +194,9 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
     secure = False
     seen: Seen | None = None
     """Where its requests come from, if no proxy stands in between."""
+    admitted: Admitted | None = None
+    """What the door found out about its last request, if that holds for others like it."""
+    _valid_host: bytes | None = None
     _dropped = False
     _arriving = 0
     _probe: interfaces.IDelayedCall | None = None
@@ -254,26 +273,42 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
 
     def headerReceived(self, line: bytes) -> bool:
         """Keep one header. Unlike the inherited one, build no `Headers`, and limit the digits of a length."""
-        name, colon, value = line.partition(b":")
-        known = _names.get(name) or field_name(name)
-        value = value.strip(b" \t")
-        # RFC 9110, 5.5: "Field values containing CR, LF, or NUL characters are invalid and dangerous"
-        if not colon or known is None or len(value.translate(None, b"\x00\r\n")) != len(value):
+        known = _lines.get(line) or self._read_line(line)
+        if known is None:
             self._respondToBadRequestAndDisconnect()
             return False
-        if known == b"content-length":
+        name, value = known
+        if name == b"content-length":
             # int() of thousands of digits raises in Python; so many digits are never a length.
             if len(value) > LENGTH_DIGITS or not self._maybeChooseTransferDecoder(b"Content-Length", value):
                 self._respondToBadRequestAndDisconnect()
                 return False
-        elif known == b"transfer-encoding" and not self._is_chunked(value):
+        elif name == b"transfer-encoding" and not self._is_chunked(value):
             return False
         self._receivedHeaderCount += 1
         if self._receivedHeaderCount > self.maxHeaders:
             self._respondToBadRequestAndDisconnect()
             return False
-        self.requests[-1].add_field(known, value)
+        request = self.requests[-1]
+        if name in request.fields:
+            request.repeated.append(known)
+        else:
+            request.fields[name] = value
         return True
+
+    def _read_line(self, line: bytes) -> tuple[bytes, bytes] | None:
+        """The name in lower case and the value of a header; None if it is not well-formed."""
+        name, colon, value = line.partition(b":")
+        known = _names.get(name) or field_name(name)
+        value = value.strip(b" \t")
+        # RFC 9110, 5.5: "Field values containing CR, LF, or NUL characters are invalid and dangerous"
+        if not colon or known is None or len(value.translate(None, b"\x00\r\n")) != len(value):
+            return None
+        if known in _REPEATED and len(line) <= _LONGEST_KEPT:
+            if len(_lines) >= _LINES_KEPT:
+                _lines.clear()
+            _lines[line] = (known, value)
+        return known, value
 
     def _is_chunked(self, coding: bytes) -> bool:
         # Twisted overlooks `identity`, which is no coding any more; a proxy that does not would see another body
@@ -286,18 +321,19 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         """Decide on the strength of the head whether the body may come."""
         request = self.requests[-1]
         self.persistent = self._may_persist(request)
-        self._enter(BODY, self.site.limits.body_timeout)
+        limits = self.site.limits
+        self._enter(BODY, limits.body_timeout)
         if not self.served:
             self.site.crowd.asked(self)
         if self._refusal is not None:
             self._turn_away(self._refusal)
-        elif len(self._path) > self.site.limits.url:
-            self.refuse(HTTPStatus.REQUEST_URI_TOO_LONG, f"The URL is longer than {self.site.limits.url} bytes.")
+        elif len(self._path) > limits.url:
+            self.refuse(HTTPStatus.REQUEST_URI_TOO_LONG, f"The URL is longer than {limits.url} bytes.")
         elif not self._target_is_valid(request):
             self.refuse(HTTPStatus.BAD_REQUEST, "The request target or the Host header is not valid.")
-        elif self.length is not None and self.length > self.site.limits.body:
+        elif self.length is not None and self.length > limits.body:
             self.refuse_body()
-        elif request.header(b"expect") is not None:
+        elif b"expect" in request.fields:
             self._expectation(request)
 
     def _may_persist(self, request: McpRequest) -> bool:
@@ -310,8 +346,15 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         # RFC 9112, 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
         # that lacks a Host header field and to any request message that contains more than one Host header field line
         # or a Host header field with an invalid field value."
-        hosts = request.header_values(b"host")
-        if len(hosts) > 1 or (not hosts and self._version == b"HTTP/1.1") or (hosts and not HOST.fullmatch(hosts[0])):
+        host = request.fields.get(b"host")
+        if host is None:
+            if self._version == b"HTTP/1.1":
+                return False
+        elif host != self._valid_host:
+            if not HOST.fullmatch(host):
+                return False
+            self._valid_host = host
+        if request.repeated and len(request.header_values(b"host")) > 1:
             return False
         if self._path[:1] != b"/":
             # RFC 9112, 3.2.2: "a server MUST accept the absolute-form in requests", and its authority replaces Host.
@@ -332,7 +375,8 @@ class McpChannel(_HTTPChannel):  # type: ignore[misc]
         """Hand the request over; if it is not answered at once, drop what was sent behind it."""
         if self.phase == LINGERING:
             return
-        self._body_ends()
+        if self._arriving:
+            self._body_ends()
         self.phase = RESPONDING
         self.deadline = 0.0
         super().allContentReceived()

@@ -43,6 +43,9 @@ HeaderList = Sequence[tuple[bytes, bytes]]
 LAST_CHUNK = b"0\r\n\r\n"
 NO_BODY = frozenset((204, 304))
 
+SMALL_BODY = 64 * 1024
+"""Bytes of a body that is taken even when all bodies together have reached their bound."""
+
 
 class ConnectionWatcher(Protocol):
     """What wants to know how the client of one request is doing."""
@@ -160,6 +163,7 @@ class McpRequest(_Request):  # type: ignore[misc]
         self.client = channel.peer
         self.host = channel.host
         self.secure = channel.secure
+        # the channel puts headers here, by names in lower case: the first of each, and what comes after it
         self.fields: dict[bytes, bytes] = {}
         self.repeated: list[tuple[bytes, bytes]] = []
 
@@ -190,13 +194,6 @@ class McpRequest(_Request):  # type: ignore[misc]
         first = self.fields.get(name)
         return [] if first is None else [first, *(value for other, value in self.repeated if other == name)]
 
-    def add_field(self, name: bytes, value: bytes) -> None:
-        """Keep a header that the channel read; the name is in lower case."""
-        if name in self.fields:
-            self.repeated.append((name, value))
-        else:
-            self.fields[name] = value
-
     def handleContentChunk(self, data: bytes) -> None:
         """Count the body while it arrives (trap T1: Twisted counts nothing, and opens a file for a chunked body)."""
         channel = self.channel
@@ -204,6 +201,9 @@ class McpRequest(_Request):  # type: ignore[misc]
             return
         if not self._body:
             self._body = data
+            if len(data) == channel.length and len(data) <= SMALL_BODY:
+                # most bodies are small and come at once: nothing of them arrives still
+                return
         elif isinstance(self._body, bytes):
             self._body = bytearray(self._body) + data
         else:
@@ -269,7 +269,8 @@ class McpRequest(_Request):  # type: ignore[misc]
         ending = b"Connection: close\r\n" if not channel.persistent else b""
         if status not in NO_BODY:
             ending += b"Content-Length: %d\r\n" % len(body)
-        headers = self._dressed(headers)
+        if b"origin" in self.fields:
+            headers = self._dressed(headers)
         sent = b"" if self.method == b"HEAD" or status in NO_BODY else body
         self.startedWriting = 1
         self.code = status
@@ -323,7 +324,8 @@ class McpRequest(_Request):  # type: ignore[misc]
         framing = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
         if not channel.persistent:
             framing += b"Connection: close\r\n"
-        headers = self._dressed(headers)
+        if b"origin" in self.fields:
+            headers = self._dressed(headers)
         self._forget_input()
         channel.send(b"%b%b%b\r\n%b" % (self.site.head(status), encode_headers(headers), framing, self._frame(data)))
         if channel.behind:

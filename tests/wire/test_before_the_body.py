@@ -135,6 +135,25 @@ def test_A5_a_configured_origin() -> None:
     assert_refused(server.http("POST", {"Origin": "http://app.example.org"}), 403)
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": ["http://localhost", "https://evil.example"]}, 403),
+    ],
+)
+def test_A3_A4_each_request_of_a_connection_is_looked_at(headers: Headers, status: int) -> None:
+    """That one was let in says nothing of the next, and that one was not neither."""
+    server = Server()
+    peer = server.connect()
+    good: Headers = {"Origin": "http://localhost"}
+    for changes, expected in 2 * [({}, 400), ({}, 400), (headers, status)]:
+        peer.arrived = b""
+        server.http("POST", {**good, **changes}, peer=peer)
+        assert_refused(peer, expected, -32700 if expected == 400 else -32600)
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_A8_A9_modern_without_a_session(method: str) -> None:
     """The modern endpoint has POST alone."""
