@@ -217,7 +217,7 @@ def test_the_authors_tests_pass(authors_tests: ModuleType) -> None:
 
 
 CONFIGURATIONS = ["mcpserve.toml", "behind-a-proxy.toml", "hosts.toml", "shipped.toml", "durable.toml"]
-CONFIGURATIONS += ["keys.toml", "tokens.toml", "introspection.toml", "permissions.toml", "public.toml"]
+CONFIGURATIONS += ["keys.toml", "tokens.toml", "introspection.toml", "permissions.toml", "public.toml", "tls.toml"]
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
