@@ -74,11 +74,13 @@ class Errand:
         outgoing: The request.
         timeout: Seconds until its result; None for no deadline.
         renew: Gives the request anew after its mirrored headers were found wrong; None if they are as they were.
+        extended: A result of a type that we do not know is one, too: the user has declared an extension that does.
     """
 
     __slots__ = (
         "_busy",
         "_deadline",
+        "_extended",
         "_failure",
         "_means",
         "_outgoing",
@@ -90,13 +92,22 @@ class Errand:
         "ended",
     )
 
-    def __init__(self, means: Means, outgoing: Outgoing, timeout: float | None, renew: Renew | None = None) -> None:
+    def __init__(
+        self,
+        means: Means,
+        outgoing: Outgoing,
+        timeout: float | None,
+        renew: Renew | None = None,
+        *,
+        extended: bool = False,
+    ) -> None:
         self.ended = False
         """Nothing more comes."""
         self._means = means
         self._outgoing = outgoing
         self._timeout = timeout
         self._renew = renew
+        self._extended = extended
         self._rounds = 0
         self._busy = False
         self._running: Running | None = None
@@ -190,6 +201,8 @@ class Errand:
             return result
         if kind == "input_required" and method in MAY_NEED_INPUT:
             return None
+        if self._extended and isinstance(kind, str) and kind != "input_required":
+            return result
         # "A resultType of any value unrecognized by the client MUST be considered invalid."
         raise BadAnswer(f"The result of {method} is of the type {kind!r:.40}, which this client does not know")
 

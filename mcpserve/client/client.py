@@ -361,13 +361,14 @@ class Client(Ways):
     async def request(
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> Mapping[str, Any]:
-        """Send any request; the result as it came.
+        """Send any request; the result as it came, also one of a type that an extension brings which was declared.
 
         Raises:
             RemoteError: The server answered with an error.
             ClientError: There is no answer.
         """
-        return await self._line.ask(method, params or _NOTHING, timeout)
+        extended = "extensions" in self._host.capabilities
+        return await self._line.ask(method, params or _NOTHING, timeout, extended=extended)
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send any notification."""

@@ -150,9 +150,11 @@ class Line:
         timeout: float | None = None,
         *,
         repeatable: bool = False,
+        extended: bool = False,
     ) -> Mapping[str, Any]:
         """Send a request, and wait for its result, as it came."""
-        errand = Errand(self.means, Outgoing(method=method, params=params, repeatable=repeatable), self._total(timeout))
+        outgoing = Outgoing(method=method, params=params, repeatable=repeatable)
+        errand = Errand(self.means, outgoing, self._total(timeout), extended=extended)
         while True:
             message = await errand.receive()
             if not isinstance(message, Notification):

@@ -100,6 +100,21 @@ def test_what_is_no_result(result: Any, words: str) -> None:
         outcome(calling)
 
 
+def test_a_result_that_an_extension_brings() -> None:
+    """It is given to who sends the request by hand and has declared the extension, and to nobody else."""
+    task = {"resultType": "task", "taskId": "t"}
+    for extensions, good in (({"extensions": {"example/tasks": {}}}, True), ({}, False)):
+        play = Play(replies={"tools/call": lambda _: task}, capabilities=extensions)
+        asking = begun(play.client.request("tools/call", {"name": "a"}))
+        if good:
+            assert outcome(asking) == task
+        else:
+            with pytest.raises(BadAnswer):
+                outcome(asking)
+        with pytest.raises(BadAnswer):
+            now(play.client.call_tool("a"))
+
+
 def test_errors_of_the_server() -> None:
     """They have their code, message and data; one without a code is no answer."""
     play = Play()
