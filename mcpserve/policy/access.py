@@ -273,11 +273,13 @@ def names(what: str, value: Any, nothing: Any = None) -> frozenset[str]:
 def _reason(source: str, condition: Condition | None, caller: Caller) -> str:
     if condition is None:
         return f"{source} asks for nothing"
+    if condition.groups is not None and not condition.groups:
+        return f"{source} is for nobody"
     wanted = []
-    if condition.groups is not None:
+    if condition.groups:
         has = "has" if condition.has_group(caller) else "lacks"
         names = " or ".join(sorted(condition.groups))
-        wanted.append(f"the group {names} ({has} it)" if names else "that nobody uses it")
+        wanted.append(f"the group {names} ({has} it)")
     if condition.scopes:
         missing = sorted(condition.scopes - caller.scopes)
         has = f"lacks {' '.join(missing)}" if missing else "has them"
