@@ -15,6 +15,8 @@ from mcpserve.protocol.sse import Event
 
 _REMEMBERED = 1000
 """Of how many events of a stream we know that they came, should a server send them again."""
+_SOONEST = 0.05
+"""Seconds before we come back, even to who wants us at once: each time may bring nothing but an id, for ever."""
 
 
 class SessionForgotten(ClientError):
@@ -115,7 +117,7 @@ class ResumableStream:
         retries = self._endpoint.retries
         delay = retries.delay(self._failures, self._endpoint.random())
         if self._retry_ms is not None:
-            asked = self._retry_ms / 1000
+            asked = max(self._retry_ms / 1000, _SOONEST)
             delay = asked if self._failures == 0 else max(asked, delay)
         idle = self._timeouts.idle
         if idle is not None and delay > idle:

@@ -47,6 +47,21 @@ def test_the_server_may_close_the_connection_and_name_the_time() -> None:
     assert stage.clock.getDelayedCalls() == []
 
 
+def test_who_wants_us_at_once_sees_us_soon() -> None:
+    """A server that closes each connection, and says 0, does not keep us as busy as the network allows."""
+    stage = Stage()
+    stage.talk.request(CALL)
+    answer = stage.call.streams()
+    for number in range(20):
+        answer.prime(f"e{number}", retry_ms=0)
+        answer.end()
+        stage.clock.advance(0.049)
+        assert len(resumptions(stage)) == number
+        stage.clock.advance(0.001)
+        answer = resumptions(stage)[-1].streams()
+    now(stage.talk.close())
+
+
 @pytest.mark.parametrize("how", ["end", "lose"])
 def test_polling_goes_on_as_long_as_the_server_gives_new_ids(how: str) -> None:
     """Each connection that brings an event id is progress; it does not count against the attempts."""
