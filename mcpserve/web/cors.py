@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from mcpserve.errors import ProtocolError
 from mcpserve.policy.origins import Origins
-from mcpserve.web.request import HeaderList, McpRequest
+from mcpserve.web.request import McpRequest
+from mcpserve.web.sending import HeaderList
 
 METHODS = b"DELETE, GET, POST"
 READABLE = b"Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After"

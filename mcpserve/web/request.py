@@ -4,44 +4,35 @@ What this file guarantees:
 
 1. A response is written in as few writes as it has steps: `answer` is one, `start_stream`, `send` and `end_stream`
    are one each.
-2. After the response is finished or the client has gone, every sending method is a silent no-op. Twisted raises
-   `RuntimeError` from `finish` and `AttributeError` from `registerProducer` there (trap T4).
+2. After the response is finished or the client has gone, every sending method is a silent no-op (trap T4).
 3. A watcher hears of the loss of the client exactly once, in the reactor turn in which the transport reports it, and
    is never told to pause or to resume twice in a row (trap T10).
 4. A body lives in memory only and never outgrows the limit of the site; Twisted would spool it to a file (trap T1).
-5. What stock Twisted and Klein read from a request (`requestHeaders`, `content`, `args`, `postpath`, ...) is there,
-   but is made only when somebody asks for it.
-6. Nothing that this layer says on its own is HTML.
+5. Nothing that this layer says on its own is HTML.
+
+What stock Twisted and Klein expect of a request is in `web.stock`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from io import BytesIO
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote_to_bytes
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.error import UnsupportedMethod
-from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
 from mcpserve.server.observing import Responded
+from mcpserve.web.sending import LAST_CHUNK, NO_BODY, HeaderList, chunk, encode_headers
+from mcpserve.web.stock import StockRequest
 
 if TYPE_CHECKING:
     from mcpserve.policy.callers import Caller
     from mcpserve.policy.proxies import Seen
     from mcpserve.web.channel import McpChannel
     from mcpserve.web.site import McpSite
-
-HeaderList = Sequence[tuple[bytes, bytes]]
-
-LAST_CHUNK = b"0\r\n\r\n"
-NO_BODY = frozenset((204, 304))
 
 SMALL_BODY = 64 * 1024
 """Bytes of a body that is taken even when all bodies together have reached their bound."""
@@ -63,56 +54,7 @@ class ConnectionWatcher(Protocol):
         """The client shut down its sending half. It may still read, or be gone: writing something shows which."""
 
 
-class _Lazy:
-    """An attribute that is made when it is first asked for, then kept in the instance."""
-
-    def __init__(self, make: Callable[[Any], object]) -> None:
-        self._make = make
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: object, owner: type) -> object:
-        if instance is None:
-            return self
-        value = self._make(instance)
-        setattr(instance, self._name, value)
-        return value
-
-
-def _lazy(make: Callable[[Any], object]) -> Any:
-    """Hide the descriptor from the type checker, for which the attributes are those that the base class declares."""
-    return _Lazy(make)
-
-
-def encode_headers(headers: HeaderList) -> bytes:
-    """Encode header fields as they travel; a line break inside a field becomes a space.
-
-    Args:
-        headers: Names and values, in order.
-
-    Returns:
-        One `Name: value` line each, every one ended by CR LF.
-    """
-    block = b"".join([b"%b: %b\r\n" % field for field in headers])
-    if block.count(b"\r") != len(headers) or block.count(b"\n") != len(headers):
-        block = b"".join([b"%b: %b\r\n" % (_one_line(name), _one_line(value)) for name, value in headers])
-    return block
-
-
-def _one_line(part: bytes) -> bytes:
-    return b" ".join(part.splitlines())
-
-
-def chunk(data: bytes) -> bytes:
-    """Frame data as one chunk of the chunked transfer coding; no data is no chunk, as that would end the body."""
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-
-
-_Request: Any = server.Request  # it has no types
-
-
-class McpRequest(_Request):  # type: ignore[misc]
+class McpRequest(StockRequest):
     """A request that is answered at once, or whose response becomes a stream.
 
     Args:
@@ -130,25 +72,10 @@ class McpRequest(_Request):  # type: ignore[misc]
     """Whether it holds a request of JSON-RPC that somebody answers."""
     began: float | None = None
     """When it had arrived, if somebody watches."""
-    defaultContentType = b"text/plain; charset=utf-8"
     _log = Logger()
 
-    # Each of these costs as much as a good part of a whole request, and only the stock path of Klein reads them.
-    requestHeaders = _lazy(lambda self: self._make_request_headers())
-    responseHeaders = _lazy(lambda self: Headers({b"Date": [self.site.date]}))
-    received_cookies = _lazy(lambda self: self._make_cookies())
-    cookies = _lazy(lambda self: [])
-    notifications = _lazy(lambda self: [])
-    content = _lazy(lambda self: BytesIO(self.body))
-    args = _lazy(lambda self: http.parse_qs(self.query, True))
-    prepath = _lazy(lambda self: [])
-    postpath = _lazy(lambda self: [unquote_to_bytes(part) for part in self.path[1:].split(b"/")])
-    _adapterCache = _lazy(lambda self: {})
-
-    producer: Any = None
     lost = False
     streaming = False
-    query = b""
     queued = False
     _watcher: ConnectionWatcher | None = None
     _told_to_pause = False
@@ -156,7 +83,7 @@ class McpRequest(_Request):  # type: ignore[misc]
     _body: bytes | bytearray = b""
 
     def __init__(self, channel: McpChannel, queued: object = None) -> None:
-        # Not the inherited one: it asks the kernel for two addresses and builds what _lazy builds above.
+        # Not the inherited one: it asks the kernel for two addresses and builds what `StockRequest` makes when asked.
         self.channel = channel
         self.site = channel.site
         self.transport = channel.transport
@@ -253,6 +180,15 @@ class McpRequest(_Request):  # type: ignore[misc]
         elif result is not server.NOT_DONE_YET:
             raise TypeError(f"A resource rendered {type(result).__name__} instead of bytes.")
 
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Log a failure and answer 500, or break the response off if it has begun; Twisted writes HTML."""
+        self._log.failure("A request failed.", failure=reason)
+        if self.startedWriting:
+            self.abort()
+        else:
+            self.refuse(http.INTERNAL_SERVER_ERROR, "Internal error.")
+        return reason
+
     # The whole answer at once
 
     def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
@@ -276,20 +212,6 @@ class McpRequest(_Request):  # type: ignore[misc]
         self.code = status
         channel.send(b"%b%b%b\r\n%b" % (self.site.head(status), encode_headers(headers), ending, sent))
         self._finished()
-
-    def answer_bytes(self, body: bytes) -> None:
-        """Answer as a twisted.web handler does: with `setResponseCode`, `setHeader` and a returned body."""
-        if self.startedWriting:
-            self.write(body)
-            self.finish()
-            return
-        if self.cookies:
-            self.responseHeaders.setRawHeaders(b"Set-Cookie", self.cookies)
-        if body and not self.responseHeaders.hasHeader(b"Content-Type"):
-            self.responseHeaders.setRawHeaders(b"Content-Type", [self.defaultContentType])
-        own = (b"Date", b"Content-Length", b"Connection")
-        fields = [(n, v) for n, values in self.responseHeaders.getAllRawHeaders() if n not in own for v in values]
-        self.answer(self.code, fields, body)
 
     def refuse(self, status: int, sentence: str, headers: HeaderList = ()) -> None:
         """Answer in the words of the site's `refusal`.
@@ -471,76 +393,3 @@ class McpRequest(_Request):  # type: ignore[misc]
             waiting, self.notifications = self.notifications, []
             for deferred in waiting:
                 deferred.errback(reason)
-
-    # The interface of twisted.web, made safe (trap T4)
-
-    def notifyFinish(self) -> Deferred[None]:
-        """Like the inherited one, but fires at once if it is asked for too late; Twisted's never fires then."""
-        if self.finished:
-            return succeed(None)
-        if self.lost:
-            return fail(self._loss or Failure(ConnectionLost()))
-        waiting: Deferred[None] = super().notifyFinish()
-        return waiting
-
-    def write(self, data: bytes) -> None:
-        """Like the inherited one, silent after the end."""
-        if self.channel is None or self.lost:
-            return
-        if not self.startedWriting and not self.channel.persistent:
-            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        if not self.startedWriting:
-            for name, value in self._dressed(()):
-                self.responseHeaders.addRawHeader(name, value)
-        super().write(data)
-
-    def finish(self) -> None:
-        """Like the inherited one, silent after the end."""
-        if not self.streaming and self.channel is not None and not self.lost:
-            super().finish()
-        else:
-            self.end_stream()
-
-    def _cleanup(self) -> None:
-        if self.producer is not None:
-            self.unregisterProducer()
-        self._finished()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Like the inherited one; a producer that comes after the end is stopped."""
-        if self.channel is None or self.lost:
-            producer.stopProducing()
-        else:
-            super().registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """Like the inherited one, silent after the end."""
-        if self.channel is not None:
-            self.channel.unregisterProducer()
-        self.producer = None
-
-    def processingFailed(self, reason: Failure) -> Failure:
-        """Log a failure and answer 500, or break the response off if it has begun; Twisted writes HTML."""
-        self._log.failure("A request failed.", failure=reason)
-        if self.startedWriting:
-            self.abort()
-        else:
-            self.refuse(http.INTERNAL_SERVER_ERROR, "Internal error.")
-        return reason
-
-    def getRequestHostname(self) -> bytes:
-        """Like the inherited one, but does not fail on a UNIX socket, whose address has no host."""
-        host: bytes = super().getRequestHostname() if self.header(b"host") else b"localhost"
-        return host
-
-    def _make_request_headers(self) -> Headers:
-        headers = Headers()
-        for name, value in [*self.fields.items(), *self.repeated]:
-            headers.addRawHeader(name, value)
-        return headers
-
-    def _make_cookies(self) -> dict[bytes, bytes]:
-        self.received_cookies = {}
-        self.parseCookies()
-        received: dict[bytes, bytes] = self.received_cookies
-        return received

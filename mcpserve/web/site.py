@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -26,7 +26,7 @@ from twisted.web.resource import IResource
 
 from mcpserve.policy.proxies import Proxies
 from mcpserve.server.observing import Observer
-from mcpserve.web.channel import McpChannel, SiteChannel
+from mcpserve.web.channel import McpChannel
 from mcpserve.web.crowd import Crowd, CrowdLimits
 from mcpserve.web.request import McpRequest
 
@@ -67,6 +67,38 @@ class HttpLimits:
     idle_timeout: float = 60.0
     linger: float = 2.0
     write_stall: float = 30.0
+
+
+class SiteChannel(Protocol):
+    """What a site asks of the connections that it keeps.
+
+    Attributes:
+        deadline: When it is overdue.
+        requests: What runs on it.
+    """
+
+    deadline: float
+    requests: list[McpRequest]
+
+    def overdue(self) -> None:
+        """The deadline has passed."""
+
+    def check_peer(self) -> None:
+        """A second has passed; find out whether a client that ended its input is still there."""
+
+    def retire(self) -> None:
+        """Close now or as soon as the response is finished."""
+
+    def drop(self) -> None:
+        """Make room for another connection: end at once."""
+
+    @property
+    def expected(self) -> bool:
+        """Whether a request is yet to come: the first one, or the rest of one that has begun."""
+
+    @property
+    def resting_since(self) -> float:
+        """When the last request was answered, if there is none now; infinite if there is one."""
 
 
 _Site: Any = server.Site  # it has no types

@@ -19,6 +19,8 @@ from mcpserve.web.site import HttpLimits, McpSite
 DEFAULT = HttpLimits()
 JSON = [(b"Content-Type", b"application/json")]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+HEAD = b"POST / HTTP/1.1\r\nHost: a\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def refusal(status: int, sentence: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -29,6 +31,12 @@ def refusal(status: int, sentence: str) -> tuple[list[tuple[bytes, bytes]], byte
 def post(body: bytes, extra: bytes = b"") -> bytes:
     """A POST with a length."""
     return b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n%b" % (len(body), extra, body)
+
+
+def answer_ok(request: McpRequest) -> Any:
+    """A route that answers at once."""
+    request.answer(200, JSON, request.body or b"ok")
+    return NOT_DONE_YET
 
 
 class MemoryTransport(StringTransport):

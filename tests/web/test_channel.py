@@ -16,142 +16,37 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import given
-from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime
 from twisted.internet.ssl import ContextFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.server import NOT_DONE_YET
 
-from mcpserve.web.channel import McpChannel, field_name, send_now
+from mcpserve.web.channel import McpChannel
 from mcpserve.web.request import McpRequest
+from mcpserve.web.sending import send_now
 from mcpserve.web.site import HttpLimits, McpSite
-from tests.web.memory_http import DEFAULT, GET, JSON, Notes, Scripted, Wire, body, post, refusal, status
-
-HEAD = b"POST / HTTP/1.1\r\nHost: a\r\n"
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-def answer_ok(request: McpRequest) -> Any:
-    """A route that answers at once."""
-    request.answer(200, JSON, request.body or b"ok")
-    return NOT_DONE_YET
-
-
-# What is refused
-
-
-@pytest.mark.parametrize(
-    ("sent", "expected"),
-    [
-        (b"nonsense\r\n", 400),
-        (b"GET / HTTP/3.0\r\n", 400),
-        (b"G@T / HTTP/1.1\r\n", 400),
-        (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: \xff\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: " + b"a" * 64 + b"\r\n\r\n", 400),
-        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nName : b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nA: b\x00c\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nA: b\nX: c\r\n\r\n", 400),
-        (HEAD + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
-        (HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: identity\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (HEAD + b"Content-Length: +5\r\n\r\n", 400),
-        (HEAD + b"Content-Length: \r\n\r\n", 400),
-        (HEAD + b"Content-Length: " + b"9" * 20 + b"\r\n\r\n", 400),
-        (CHUNKED + b"x\r\n", 400),
-        (CHUNKED + b"1\r\nab", 400),
-        (HEAD + b"Content-Length: 10737418240\r\n\r\n", 413),
-        (CHUNKED + b"b\r\n01234567890\r\n", 413),
-        (HEAD + b"A: b\r\n" * 100 + b"\r\n", 431),
-        (HEAD + b"A: " + b"b" * 2000 + b"\r\n\r\n", 431),
-        (HEAD + b"A: b\r\n" + b" folded\r\n" * 200 + b"\r\n", 431),
-        (b"GET /" + b"a" * 2000, 431),
-    ],
+from tests.web.memory_http import (
+    CHUNKED,
+    DEFAULT,
+    GET,
+    HEAD,
+    JSON,
+    Notes,
+    Scripted,
+    Wire,
+    answer_ok,
+    body,
+    post,
+    refusal,
+    status,
 )
-@pytest.mark.parametrize("piecemeal", [True, False])
-def test_a_bad_request_is_refused(sent: bytes, expected: int, piecemeal: bool) -> None:
-    """In the words of the site, once, and no route sees it; then our half is closed and the rest thrown away."""
-    wire = Wire(answer_ok, limits=HttpLimits(body=10, header_bytes=1000, header_count=20))
-    for piece in [sent[i : i + 1] for i in range(len(sent))] if piecemeal else [sent]:
-        wire.receive(piece)
-    wire.receive(GET)
-    answer = wire.transport.value()
-    assert status(answer) == expected
-    assert answer.count(b"HTTP/1.1 ") == 1
-    assert body(answer).startswith(b'{"refused": %d' % expected)
-    assert b"Connection: close\r\n" in answer
-    assert wire.transport.ended == ["half"]
 
-
-def test_a_length_of_thousands_of_digits_is_no_traceback() -> None:
-    """Python refuses to read such a number with an exception of its own."""
-    assert status(Wire().receive(HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n")) == 400
-
-
-@pytest.mark.parametrize(
-    ("host", "target", "seen", "path"),
-    [
-        (b"a", b"/x", b"a", b"/x"),
-        (b"a.b-c.example:8080", b"/x?y", b"a.b-c.example:8080", b"/x"),
-        (b"[::1]:80", b"/", b"[::1]:80", b"/"),
-        (b"a", b"http://other:81/x?y", b"other:81", b"/x"),
-        (b"a", b"HTTPS://other", b"other", b"/"),
-    ],
-)
-def test_the_target_names_host_and_path(host: bytes, target: bytes, seen: bytes, path: bytes) -> None:
-    """RFC 9112, 3.2.2: the authority of an absolute target replaces the Host header."""
-    wire = Wire()
-    request, _ = wire.request(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host))
-    assert request.header(b"host") == seen
-    assert request.path == path
-
-
-def test_a_body_of_the_limit_is_taken() -> None:
-    """The limit itself is not too large, whichever way the body is framed."""
-    wire = Wire(answer_ok, limits=HttpLimits(body=10))
-    assert status(wire.receive(post(b"0123456789"))) == 200
-    assert status(wire.receive(CHUNKED + b"a\r\n0123456789\r\n0\r\n\r\n")) == 200
-
-
-def test_a_refused_client_is_listened_to_for_a_while() -> None:
-    """Our half is closed at once, the connection only after the linger time, so that the answer can be read."""
-    wire = Wire(limits=HttpLimits(body=10, linger=2.0))
-    wire.receive(HEAD + b"Content-Length: 1000\r\n\r\n")
-    assert wire.transport.producer is None  # or a transport that was paused would never close its half
-    for _ in range(2):
-        wire.seconds(1)
-        wire.receive(b"x" * 100)
-    assert wire.transport.ended == ["half"]
-    wire.seconds(1)
-    assert wire.transport.ended == ["half", "closed"]
-    assert wire.site.connections == set()
-
-
-def test_a_refused_client_that_stops_sending_is_let_go() -> None:
-    """Its EOF ends the lingering."""
-    wire = Wire(limits=HttpLimits(body=10))
-    wire.receive(HEAD + b"Content-Length: 1000\r\n\r\n")
-    wire.channel.readConnectionLost()
-    assert wire.transport.ended == ["half", "closed"]
+# Who waits for a go-ahead
 
 
 def test_whoever_waits_for_a_go_ahead_gets_it() -> None:
@@ -178,41 +73,6 @@ def test_a_go_ahead_is_not_given_for_a_body_that_is_too_large() -> None:
     """413 instead of 100, and nothing after it."""
     wire = Wire(limits=HttpLimits(body=10))
     assert status(wire.receive(HEAD + b"Content-Length: 11\r\nExpect: 100-continue\r\n\r\n")) == 413
-
-
-def test_large_bodies_share_a_bound() -> None:
-    """When all that arrives is too much, a body that is large is refused, and a small one is taken."""
-    wire = Wire(answer_ok, limits=HttpLimits(bodies=150_000))
-    first, second, third = (wire.connect() for _ in range(3))
-    half = HEAD + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000
-    first.protocol.dataReceived(half)
-    assert first.value() == b""
-    second.protocol.dataReceived(half)
-    assert status(second.value()) == 503
-    assert b"\r\nRetry-After: " in second.value()
-    first.protocol.dataReceived(b"x" * 90_000)
-    assert status(first.value()) == 503
-    third.protocol.dataReceived(half)
-    assert third.value() == b""
-    wire.site.limits = attrs.evolve(wire.site.limits, bodies=1)
-    assert status(wire.receive(post(b"small"))) == 200
-
-
-@pytest.mark.parametrize("ending", ["all here", "refused", "lost", "late"])
-def test_what_a_body_took_is_given_back(ending: str) -> None:
-    """However a body ends, its bytes count no longer."""
-    wire = Wire(answer_ok, limits=HttpLimits(body=100))
-    wire.receive(HEAD + b"Content-Length: 100\r\n\r\n" + b"x" * 99)
-    assert wire.site.arriving == 99
-    if ending == "all here":
-        wire.receive(b"x")
-    elif ending == "refused":
-        wire.channel.refuse(400, "No.")
-    elif ending == "lost":
-        wire.channel.connectionLost(Failure(ConnectionLost()))
-    else:
-        wire.seconds(60)
-    assert wire.site.arriving == 0
 
 
 # What times out
@@ -475,17 +335,6 @@ def test_reading_is_not_taken_up_after_an_eof() -> None:
     wire.channel.pauseProducing()
     wire.channel.resumeProducing()
     assert wire.transport.producerState == "paused"
-
-
-# Names
-
-
-@given(st.binary(max_size=20))
-def test_a_field_name_is_a_token(name: bytes) -> None:
-    """RFC 9110, 5.6.2; whatever is one comes out in lower case."""
-    known = field_name(name)
-    token = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    assert known == (name.lower() if name and not name.translate(None, token) else None)
 
 
 def test_what_we_use_of_twisted_is_there() -> None:

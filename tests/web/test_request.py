@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.error import ConnectionLost
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from mcpserve.web.request import McpRequest, chunk, encode_headers
+from mcpserve.web.request import McpRequest
+from mcpserve.web.sending import chunk
 from mcpserve.web.site import HttpLimits
 from tests.web.memory_http import GET, JSON, Notes, Scripted, Wire, body, post, status
 
@@ -70,11 +70,6 @@ def test_the_last_answer_of_a_connection_says_so() -> None:
     assert wire.transport.ended == ["closed"]
 
 
-def test_a_line_break_cannot_enter_a_header() -> None:
-    """A header value can't start another header, or end the head."""
-    assert encode_headers([(b"A", b"b\r\nC: d\r\n\r\n<p>")]) == b"A: b C: d  <p>\r\n"
-
-
 def test_a_stream_is_one_write_a_step() -> None:
     """The head takes the first data with it, the end of the body takes the last."""
     wire = Wire()
@@ -99,16 +94,6 @@ def test_a_connection_serves_on_after_a_stream() -> None:
     request, _ = wire.request()
     request.answer(200, JSON, b"again")
     assert wire.transport.writes[-1].endswith(b"again")
-
-
-def test_nothing_is_no_chunk() -> None:
-    """An empty chunk would end the body."""
-    wire = Wire()
-    request, _ = wire.request()
-    request.start_stream(200, JSON)
-    request.send(b"")
-    assert len(wire.transport.writes) == 1
-    assert chunk(b"") == b""
 
 
 def test_a_stream_to_http_1_0_ends_with_the_connection() -> None:
@@ -160,21 +145,6 @@ def test_after_a_loss_all_is_silence(sending: Callable[[McpRequest], object], st
     assert request.lost
 
 
-def test_a_producer_that_comes_too_late_is_stopped() -> None:
-    """Registering after the loss does not raise (T4); the producer hears that there is nothing to do."""
-    wire = Wire()
-    request, _ = wire.request()
-    wire.transport.lose()
-    told = []
-
-    class Producer:
-        def stopProducing(self) -> None:
-            told.append("stop")
-
-    request.registerProducer(Producer(), True)
-    assert told == ["stop"]
-
-
 def test_a_watcher_hears_of_a_loss_once() -> None:
     """In the same turn, before those who used notifyFinish."""
     wire = Wire()
@@ -218,29 +188,6 @@ def test_a_watcher_that_fails_keeps_nobody_from_hearing(flush_logged_errors: Cal
     wire.transport.lose()
     assert len(heard) == 1
     assert len(flush_logged_errors(ValueError)) == 1
-
-
-def test_notify_finish_is_never_too_late() -> None:
-    """Twisted's would never fire when it is asked for after the end (T4)."""
-    wire = Wire()
-    request, _ = wire.request()
-    request.answer(200, JSON, b"{}")
-    other, _ = wire.request()
-    wire.transport.lose()
-    heard: list[object] = []
-    request.notifyFinish().addCallback(heard.append)
-    other.notifyFinish().addErrback(lambda failure: heard.append(failure.type))
-    assert heard == [None, ConnectionLost]
-
-
-def test_notify_finish_fires_at_the_end() -> None:
-    """With None, when the response is finished."""
-    wire = Wire()
-    request, _ = wire.request()
-    heard: list[object] = []
-    request.notifyFinish().addCallback(heard.append)
-    request.answer(200, JSON, b"{}")
-    assert heard == [None]
 
 
 def test_pauses_and_resumes_take_turns() -> None:
@@ -385,88 +332,6 @@ def test_a_body_is_whole_however_it_is_cut(parts: list[bytes], data: st.DataObje
         assert wire.requests[0].body == b"".join(parts)
 
 
-def test_what_klein_reads_is_there() -> None:
-    """The attributes of a twisted.web request, made when they are asked for."""
-    wire = Wire()
-    request, _ = wire.request(
-        b"POST /a/b%20c?d=e HTTP/1.1\r\nHost: h:80\r\nCookie: k=v\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 2\r\n\r\nhi"
-    )
-    assert request.path == b"/a/b%20c"
-    assert request.uri == b"/a/b%20c?d=e"
-    assert request.prepath == []
-    assert request.postpath == [b"a", b"b c"]
-    assert request.args == {b"d": [b"e"]}
-    assert request.content.read() == b"hi"
-    assert request.getCookie(b"k") == b"v"
-    assert request.getHeader("x-a") == "2"
-    assert request.requestHeaders.getRawHeaders(b"x-a") == [b"1", b"2"]
-    assert request.getRequestHostname() == b"h"
-    assert request.getClientAddress().host == "192.168.1.1"
-    assert request.getHost().port == 12345
-
-
-def test_a_twisted_handler_writes_as_it_always_did() -> None:
-    """`setResponseCode`, `setHeader`, `write` and `finish` work, and say when the connection closes."""
-
-    def route(request: McpRequest) -> Any:
-        request.setResponseCode(202)
-        request.setHeader(b"X-A", b"b")
-        request.write(b"one")
-        request.write(b"two")
-        request.finish()
-        return NOT_DONE_YET
-
-    wire = Wire(route)
-    answer = wire.receive(post(b"", b"Connection: close\r\n"))
-    assert status(answer) == 202
-    assert b"X-A: b\r\n" in answer
-    assert b"Connection: close\r\n" in answer
-    assert answer.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
-    assert wire.transport.ended == ["closed"]
-
-
-def test_returned_bytes_are_one_write() -> None:
-    """A resource that returns bytes gets what it set, with a length, and no HTML by default."""
-
-    def route(request: McpRequest) -> bytes:
-        request.setResponseCode(203)
-        request.addCookie(b"k", b"v")
-        return b"text"
-
-    wire = Wire(route)
-    answer = wire.receive(GET)
-    assert wire.transport.writes == [answer]
-    assert status(answer) == 203
-    assert b"Set-Cookie: k=v\r\n" in answer
-    assert b"Content-Type: text/plain; charset=utf-8\r\n" in answer
-    assert answer.endswith(b"Content-Length: 4\r\n\r\ntext")
-
-
-def test_a_twisted_producer_is_paused_and_let_go() -> None:
-    """A push producer of the stock kind hears of the transport; one that is forgotten at the end is let go of."""
-    wire = Wire()
-    request, _ = wire.request()
-    told: list[str] = []
-
-    class Producer:
-        def pauseProducing(self) -> None:
-            told.append("pause")
-
-        def resumeProducing(self) -> None:
-            told.append("resume")
-
-        def stopProducing(self) -> None:
-            told.append("stop")
-
-    request.registerProducer(Producer(), True)
-    for call in (wire.channel.pauseProducing, wire.channel.resumeProducing):
-        call()
-        call()
-    request.finish()
-    wire.channel.pauseProducing()
-    assert told == ["pause", "resume"]
-
-
 def test_a_route_that_fails_is_answered_in_the_words_of_the_site(flush_logged_errors: Callable[..., Any]) -> None:
     """A 500 that says nothing about the failure, and no HTML."""
 
@@ -514,13 +379,6 @@ def test_a_resource_that_renders_nonsense_is_a_failure(flush_logged_errors: Call
     wire = Wire(resource=Scripted(lambda request: None))
     assert status(wire.receive(GET)) == 500
     assert len(flush_logged_errors(TypeError)) == 1
-
-
-def test_an_old_client_without_host_has_a_name() -> None:
-    """HTTP/1.0 over a UNIX socket has neither a Host header nor an address with a host."""
-    wire = Wire()
-    request, _ = wire.request(b"GET / HTTP/1.0\r\n\r\n")
-    assert request.getRequestHostname() == b"localhost"
 
 
 def test_a_body_that_grows_too_large_stops_growing() -> None:
