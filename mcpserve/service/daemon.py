@@ -166,8 +166,8 @@ class Daemon(Service):
         self.site.drain()
         self._send_away()
         await self.offer.wind_up(self._settings.drain)
-        # who was let in a moment before has a request on its way
-        await self._until(LATE, lambda: bool(self.site.expected or self.offer.calls.running))
+        # who came or was answered a moment before has a request on its way
+        await self._until(LATE, lambda: not self._hurried and bool(self.site.expected or self.offer.calls.running))
         self.offer.hurry()
         await self._storage.written()
         self.sessions.suspend()

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from mcpserve.policy.proxies import Seen
     from mcpserve.web.admission import Admitted
 
+BUSY = 1.0
+"""A connection that was answered within so many seconds, or a sweep more, may have the next request on its way."""
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -64,6 +67,7 @@ class McpChannel(RefusingChannel):
     admitted: Admitted | None = None
     """What the door found out about its last request, if that holds for others like it."""
     _dropped = False
+    _busy = False
     _probe: Probe | None = None
 
     def connectionMade(self) -> None:
@@ -239,10 +243,12 @@ class McpChannel(RefusingChannel):
     def retire(self) -> None:
         """Take no further request.
 
-        A connection that was accepted a moment ago may have its first request on the way, so it gets a second. A head
-        that has begun is left alone: when it is complete, `allHeadersReceived` sees that the site is draining.
+        A connection that was accepted or answered a moment ago may have a request on the way, so it gets a second: a
+        client whose call is lost can't know whether it was begun. A head that has begun is left alone: when it is
+        complete, `allHeadersReceived` sees that the site is draining.
         """
-        if self.phase == IDLE and self.served:
+        self._busy = self.phase == IDLE and self.site.now - self.resting_since < BUSY
+        if self.phase == IDLE and self.served and not self._busy:
             self._close()
         elif self.phase == IDLE:
             self.deadline = self.site.deadline_after(0.0)
@@ -256,7 +262,7 @@ class McpChannel(RefusingChannel):
     @property
     def expected(self) -> bool:
         """See `SiteChannel.expected`."""
-        return self.phase in (HEAD, BODY) or (self.phase == IDLE and not self.served)
+        return self.phase in (HEAD, BODY) or (self.phase == IDLE and (self._busy or not self.served))
 
     @property
     def resting_since(self) -> float:

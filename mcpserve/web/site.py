@@ -7,8 +7,8 @@ What this file guarantees:
 2. One timer, once a second, for all deadlines of all connections (cancelling and setting timers for each request
    costs a tenth of it).
 3. No access log, no session, no form parsing, no HTTP/2, no traversal of a resource tree.
-4. `drain` loses no request: an idle connection that was used is closed, a fresh one gets a second for its first
-   request, any other is closed after its response.
+4. `drain` loses no request: an idle connection is closed, one that came or was answered a moment ago gets a second for
+   the request that may be on its way, any other is closed after its response.
 """
 
 from __future__ import annotations

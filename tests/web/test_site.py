@@ -125,12 +125,28 @@ def test_a_drain_closes_what_is_idle_and_was_used() -> None:
     """At once; a fresh connection gets a second for the request that may be on its way."""
     wire = Wire(answer_ok)
     wire.receive(GET)
+    wire.seconds(2)
     fresh = wire.connect()
     wire.site.drain()
     assert wire.transport.ended == ["closed"]
     assert fresh.ended == []
     wire.seconds(1)
     assert fresh.ended == ["closed"]
+
+
+def test_a_drain_serves_the_next_request_of_a_busy_connection() -> None:
+    """A client that has just got an answer may have sent more; if it has not, its connection is closed in a second."""
+    wire = Wire(answer_ok)
+    wire.receive(GET)
+    silent = wire.connect()
+    silent.protocol.dataReceived(GET)
+    wire.site.drain()
+    assert wire.site.expected
+    assert b"Connection: close\r\n" in wire.receive(GET)
+    assert wire.transport.ended == ["closed"]
+    wire.seconds(1)
+    assert silent.ended == ["closed"]
+    assert not wire.site.expected
 
 
 def test_a_drain_serves_the_request_that_was_on_its_way() -> None:
@@ -170,6 +186,7 @@ def test_a_drain_twice_is_a_drain() -> None:
     """Nothing is closed twice."""
     wire = Wire(answer_ok)
     wire.receive(GET)
+    wire.seconds(2)
     wire.site.drain()
     wire.site.drain()
     assert wire.transport.ended == ["closed"]
