@@ -92,7 +92,8 @@ def test_it_is_imported_where_it_is_wired() -> None:
     users = {
         str(path.relative_to(ROOT))
         for path in files
-        if any(name.startswith("mcpserve.legacy") for name in imported(path))
+        # what the benchmarks have built for themselves is thousands of files, and none of ours
+        if ".cache" not in path.parts and any(name.startswith("mcpserve.legacy") for name in imported(path))
     }
     assert {user for user in users if not user.startswith("mcpserve/legacy/")} == WIRED
 
