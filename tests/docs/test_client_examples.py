@@ -82,6 +82,7 @@ def commands() -> Iterator[Any]:
                 yield pytest.param(found[1], id=f"{Path(page).stem}-{number}")
 
 
+@pytest.mark.packaging
 @pytest.mark.parametrize("line", list(commands()))
 def test_the_commands(served: Served, line: str) -> None:
     """Each does what it says."""

@@ -26,6 +26,7 @@ START = "twist mcpserve --config mcp.toml\n"
 DEADLINE = 60.0
 
 pytestmark = [
+    pytest.mark.packaging,
     pytest.mark.skipif(shutil.which("openssl") is None, reason="the page makes its certificate with openssl"),
     pytest.mark.skipif(shutil.which("curl") is None, reason="the page looks with curl"),
 ]
