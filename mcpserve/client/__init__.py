@@ -13,9 +13,9 @@ from mcpserve.client.client import Client
 from mcpserve.client.conversation import ServerDescription
 from mcpserve.client.credentials import ApiKey, BearerToken, Challenge, Credentials, RequestFacts, from_environment
 from mcpserve.client.eras import Eras
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Limits, Retries, Terms, Timeouts
 from mcpserve.client.listening import Subscription
-from mcpserve.client.opening import Opening, Settings
+from mcpserve.client.opening import Opening
 from mcpserve.client.servers import HttpServer, NamedServer, StdioServer, read_servers
 from mcpserve.client.values import (
     Change,
@@ -107,9 +107,9 @@ __all__ = [
     "SamplingMessage",
     "SamplingQuestion",
     "ServerDescription",
-    "Settings",
     "StdioServer",
     "Subscription",
+    "Terms",
     "Text",
     "Timeouts",
     "ToolDefinition",

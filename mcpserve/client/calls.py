@@ -20,7 +20,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 
 from mcpserve.client.conversation import Conversation, Outgoing, Running
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.leaving import Leavable
+from mcpserve.client.limits import Terms
 from mcpserve.client.values import LogMessage, Progress
 from mcpserve.errors import AnswerTooLarge, BadAnswer, ClientError, DeadlinePassed, HeaderMismatch, RemoteError
 from mcpserve.protocol.jsonrpc import Notification, Response
@@ -45,10 +46,7 @@ class Means:
 
     Args:
         conversation: Sends requests.
-        clock: Tells the time.
-        timeouts: The deadlines of those that bring none.
-        limits: How often the server may ask.
-        retries: How long to wait where the server wants to be asked again.
+        terms: Time; how often the server may ask, and how long to wait where it wants to be asked again.
         answer: Answers `inputRequests`.
         heard: Takes notifications that are not about the errand that they came with.
         wanted: Tells whether a log message is severe enough.
@@ -56,10 +54,7 @@ class Means:
     """
 
     conversation: Conversation
-    clock: IReactorTime
-    timeouts: Timeouts
-    limits: Limits
-    retries: Retries
+    terms: Terms
     answer: Answer
     heard: Callable[[Notification], None]
     wanted: Callable[[Notification], bool]
@@ -176,7 +171,7 @@ class Errand:
     def _begin(self) -> Running:
         self._means.errands.add(self)
         if self._timeout is not None:
-            self._deadline = self._means.clock.callLater(self._timeout, self._late)
+            self._deadline = self._means.terms.clock.callLater(self._timeout, self._late)
         self._running = running = self._means.conversation.request(self._outgoing)
         return running
 
@@ -228,7 +223,7 @@ class Errand:
         the InputRequiredResult does not contain a requestState field, the client MUST NOT include one in the retry."
         """
         method, means = self._outgoing.method, self._means
-        if self._rounds == means.limits.rounds:
+        if self._rounds == means.terms.limits.rounds:
             raise AnswerTooLarge(f"The server asked for input more than {self._rounds} times in one {method}")
         more: dict[str, Any] = {}
         if "requestState" in result:
@@ -240,7 +235,7 @@ class Errand:
             raise BadAnswer(f"The server wants input for {method}, but does not say which")
         elif self._rounds:
             # It only wants to be asked again: at once for the first time, then ever more seldom.
-            await self._pursue(_after(means.retries.delay(self._rounds - 1, 0), means.clock))
+            await self._pursue(_after(means.terms.retries.delay(self._rounds - 1, 0), means.terms.clock))
         self._rounds += 1
         return attrs.evolve(self._outgoing, params={**self._outgoing.params, **more})
 
@@ -289,7 +284,7 @@ def event_of(notification: Notification) -> Progress | LogMessage | None:
 _NUMBERS = (int, float)
 
 
-class ToolStream:
+class ToolStream(Leavable):
     """What a tool says, as it comes; see `Client.stream_tool`.
 
     An async iterator, and an async context manager that cancels a call which has not ended. So does the end of its
@@ -302,9 +297,6 @@ class ToolStream:
         self._errand = errand
         self._heard = heard
         self._over = False
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> ToolEvent:
         """The next event; the last one is the `Result`.
@@ -332,12 +324,6 @@ class ToolStream:
 
     async def __aenter__(self) -> Self:
         return self
-
-    async def __aexit__(self, *reason: object) -> None:
-        self.cancel()
-
-    def __del__(self) -> None:
-        self.cancel()
 
     async def aclose(self) -> None:
         """Cancel the call if it has not ended; nothing more comes."""

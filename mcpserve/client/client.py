@@ -16,10 +16,10 @@ from mcpserve.client.conversation import ServerDescription
 from mcpserve.client.credentials import Credentials
 from mcpserve.client.eras import Eras
 from mcpserve.client.hosting import Hosting
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Limits, Retries, Terms, Timeouts
 from mcpserve.client.line import Line
 from mcpserve.client.listening import Subscription, filter_of
-from mcpserve.client.opening import Opening, OverHttp, Settings
+from mcpserve.client.opening import Opening, OverHttp
 from mcpserve.client.values import LogMessage, Progress, PromptResult
 from mcpserve.client.ways import OnNotice, Ways
 from mcpserve.errors import BadAnswer
@@ -118,7 +118,7 @@ class Client(Ways):
             else url
         )
         self._reactor: Any = self._usual_reactor() if reactor is None else reactor
-        settings = Settings(
+        terms = Terms(
             reactor=self._reactor,
             timeouts=timeouts,
             limits=limits,
@@ -127,7 +127,7 @@ class Client(Ways):
             random=random,
         )
         self._host = Hosting(Implementation(name=name, version=version), handlers, log_level, self._ear(on_notice))
-        self._line = Line(opening, settings, self._host, handlers.input_responses)
+        self._line = Line(opening, terms, self._host, handlers.input_responses)
 
     # --- life
 

@@ -29,7 +29,6 @@ from mcpserve.client.connecting import Connector, Graves
 from mcpserve.client.conversation import Host, Outgoing, ServerDescription
 from mcpserve.client.flight import LISTEN, Bounds, Flight
 from mcpserve.client.handshake import Handshake
-from mcpserve.client.limits import Retries
 from mcpserve.client.link import Link
 from mcpserve.client.session import Kept
 from mcpserve.errors import AnswerLost, ClientClosed, ClientError, Unreachable
@@ -45,9 +44,7 @@ class Duplex:
         host: The client.
         opener: Makes a channel.
         handshake: How a channel begins.
-        bounds: How long requests take.
-        retries: How often a channel is made again.
-        random: Gives a number from 0 to 1, for the jitter of waiting times.
+        bounds: How long requests take, and how often a channel is made again.
         on_close: Called once when it is closed.
     """
 
@@ -58,16 +55,13 @@ class Duplex:
         *,
         handshake: Handshake,
         bounds: Bounds,
-        retries: Retries,
-        random: Callable[[], float],
         on_close: Callable[[], object] = lambda: None,
     ) -> None:
         self._host = host
         self._graves = Graves()
         self._connector = Connector(host, opener, handshake, self._graves)
         self._bounds = bounds
-        self._retries = retries
-        self._random = random
+        self._terms = bounds.terms
         self._on_close = on_close
         self._description: ServerDescription | None = None
         self._link: Link | None = None
@@ -165,8 +159,8 @@ class Duplex:
         if not again or not self._takes_back(flight):
             flight.fail(error)
         elif self._later is None:
-            delay = self._retries.delay(0, self._random())
-            self._later = self._bounds.clock.callLater(delay, self._send_again)
+            delay = self._terms.retries.delay(0, self._terms.random())
+            self._later = self._terms.clock.callLater(delay, self._send_again)
 
     def lost(self, link: Link, reason: ClientError, flights: list[Flight]) -> None:
         """See `Owner`."""
@@ -177,7 +171,7 @@ class Duplex:
             flights = [flight for flight in flights if not self._takes_back(flight)]
         for flight in flights:
             flight.fail(reason)
-        if self._failures > self._retries.attempts:
+        if self._failures > self._terms.retries.attempts:
             self._failures = 0
             self._tell(reason)
             self._host.deaf(reason)
@@ -186,10 +180,10 @@ class Duplex:
 
     def _count(self, link: Link) -> None:
         """A server that falls before it has answered anything counts like one that does not start."""
-        now = self._bounds.clock.seconds()
+        now = self._terms.clock.seconds()
         if now >= self._proven_after:
             self._failures = 0
-        self._not_before = now + self._retries.delay(self._failures, self._random())
+        self._not_before = now + self._terms.retries.delay(self._failures, self._terms.random())
         self._failures += 1
         if link.channel is not None:
             self._graves.bury(link.channel)
@@ -226,16 +220,16 @@ class Duplex:
 
     async def _try(self) -> tuple[Link, ServerDescription]:
         """Try until it succeeds, or has failed often enough."""
-        clock = self._bounds.clock
+        clock = self._terms.clock
         while True:
             await deferLater(clock, max(0.0, self._not_before - clock.seconds()))
             await self._graves.empty()
             try:
                 return await self._connector.connect(self)
             except ClientError as error:
-                self._not_before = clock.seconds() + self._retries.delay(self._failures, self._random())
+                self._not_before = clock.seconds() + self._terms.retries.delay(self._failures, self._terms.random())
                 self._failures += 1
-                if self._failures > self._retries.attempts:
+                if self._failures > self._terms.retries.attempts:
                     raise
                 _log.warn("{peer} is not back yet: {reason}", peer=self._bounds.peer, reason=error)
 
@@ -246,7 +240,7 @@ class Duplex:
     def _stand(self, found: tuple[Link, ServerDescription]) -> None:
         is_first, (link, self._description) = self._description is None, found
         self._link = link
-        self._proven_after = self._bounds.clock.seconds() + self._retries.longest
+        self._proven_after = self._terms.clock.seconds() + self._terms.retries.longest
         for method, params in self._kept.requests() if not self._description.revision.modern else ():
             self._tell_again(link, Outgoing(method=method, params=params))
         self._start_waiting(link)

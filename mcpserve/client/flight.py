@@ -11,10 +11,10 @@ from typing import Protocol
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
 from mcpserve.client.conversation import Outgoing
-from mcpserve.client.limits import Timeouts
+from mcpserve.client.limits import Terms
 from mcpserve.errors import AnswerTooLarge, BadAnswer, DeadlinePassed
 from mcpserve.protocol.jsonrpc import Notification, Response
 from mcpserve.protocol.types import RequestId
@@ -30,15 +30,11 @@ class Bounds:
     """What all requests of a connection have in common.
 
     Args:
-        clock: Tells the time.
-        timeouts: Deadlines of requests that bring none.
-        buffer: Bytes of messages that may wait for their consumer.
+        terms: Time, the deadlines of requests that bring none, and how much may wait for its consumer.
         peer: How the server is called in messages; nothing secret.
     """
 
-    clock: IReactorTime
-    timeouts: Timeouts
-    buffer: int
+    terms: Terms
     peer: str
 
 
@@ -71,7 +67,7 @@ class Flight:
         self.repeated = False
         """True when it has been sent a second time."""
         self._bounds = bounds
-        self._timeouts = outgoing.timeouts or bounds.timeouts
+        self._timeouts = outgoing.timeouts or bounds.terms.timeouts
         self._waiting: deque[tuple[Notification | Response, int]] = deque()
         self._size = 0
         self._receiver: Deferred[Notification | Response] | None = None
@@ -110,7 +106,7 @@ class Flight:
     def hurry(self) -> None:
         """Nobody wants it any more: what carries it to the server is given up if that takes long."""
         if self.sent is not None:
-            self.sent.addTimeout(HASTE, self._bounds.clock)
+            self.sent.addTimeout(HASTE, self._bounds.terms.clock)
 
     def take(self, message: Notification | Response, size: int) -> None:
         """Something of this size in bytes has come for it."""
@@ -119,10 +115,10 @@ class Flight:
         self.heard = True
         if isinstance(message, Response):
             self._end(None)
-        elif self._receiver is None and self._waiting and self._size + size > self._bounds.buffer:
+        elif self._receiver is None and self._waiting and self._size + size > self._bounds.terms.limits.buffer:
             self.fail(
                 AnswerTooLarge(
-                    f"More than {self._bounds.buffer} bytes of {self._bounds.peer} wait to be taken "
+                    f"More than {self._bounds.terms.limits.buffer} bytes of {self._bounds.peer} wait to be taken "
                     f"for {self.outgoing.method}"
                 ),
                 "the client is too slow",
@@ -174,7 +170,7 @@ class Flight:
         if seconds is not None and timer is not None and timer.active():
             timer.reset(seconds)
         elif seconds is not None:
-            self._timer = self._bounds.clock.callLater(seconds, self._late)
+            self._timer = self._bounds.terms.clock.callLater(seconds, self._late)
         elif timer is not None:
             self._timer = None
             if timer.active():

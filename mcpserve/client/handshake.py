@@ -111,7 +111,7 @@ class Handshake:
     async def _both(self, link: Link, discover: _Asked) -> ServerDescription:
         """It is slow to start, or does not answer what it does not know: it may still answer either."""
         initialize = self._ask_initialize(link)
-        await self._within(self.bounds.timeouts.head, initialize, discover)
+        await self._within(self.bounds.terms.timeouts.head, initialize, discover)
         if link.gone is not None:
             raise Died(str(link.gone))
         if discover.done and not initialize.done:
@@ -180,7 +180,7 @@ class Handshake:
     def _within(self, seconds: float | None, *asked: _Asked) -> Deferred[None]:
         """Fires when one of them is done, or when the time is over; they go on."""
         done: Deferred[None] = Deferred()
-        timer = None if seconds is None else self.bounds.clock.callLater(seconds, done.callback, None)
+        timer = None if seconds is None else self.bounds.terms.clock.callLater(seconds, done.callback, None)
 
         def first() -> None:
             if not done.called:

@@ -10,13 +10,12 @@ Spec: 2024-11-05, Transports, HTTP with SSE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import attrs
 from twisted.internet.defer import Deferred, TimeoutError, fail
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from mcpserve.client.channel import MessageChannel, Receiver
@@ -24,7 +23,7 @@ from mcpserve.client.conversation import Conversation, Host
 from mcpserve.client.duplex import Duplex
 from mcpserve.client.flight import Bounds
 from mcpserve.client.handshake import Handshake
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Terms
 from mcpserve.client.posting import STREAM, Endpoint, is_stream, raised, refusal, succeeded, tell
 from mcpserve.client.session import VERSION
 from mcpserve.client.web import Answer, Web
@@ -79,8 +78,8 @@ class SseChannel:
         """See `MessageChannel`. The last words have their time; then the stream is closed, and with it the session."""
         self._receiver = None
         if self._posts:
-            self._quiet = Deferred()
-            timer = self._endpoint.clock.callLater(self._endpoint.timeouts.close, self._quiet.callback, None)
+            terms, self._quiet = self._endpoint.terms, Deferred()
+            timer = terms.clock.callLater(terms.timeouts.close, self._quiet.callback, None)
             await self._quiet
             if timer.active():
                 timer.cancel()
@@ -118,44 +117,29 @@ class SseChannel:
             receiver.lost(error)
 
 
-async def open_http_sse(
-    host: Host,
-    web: Web,
-    url: str,
-    *,
-    clock: IReactorTime,
-    timeouts: Timeouts,
-    limits: Limits,
-    retries: Retries,
-    random: Callable[[], float],
-) -> Conversation:
+async def open_http_sse(host: Host, web: Web, url: str, terms: Terms) -> Conversation:
     """Begin a conversation with a server of 2024-11-05, or a later one that still serves its transport.
 
     Args:
         host: The client.
         web: Sends requests; it is not closed with the conversation.
         url: The URL of the stream.
-        clock: Tells the time.
-        timeouts: How long to wait; for the first event as long as for a connection.
-        limits: How much to take.
-        retries: How often to try again when the stream is lost.
-        random: Gives a number from 0 to 1, for the jitter of waiting times.
+        terms: How long to wait, for the first event as long as for a connection; how often to try again when the stream
+            is lost. Any revision that the server agrees to is spoken, whatever they say.
 
     Cancel: What was opened is closed.
 
     Raises:
         ClientError: There is no such stream, or the handshake failed.
     """
-    there = Endpoint(
-        host=host, web=web, url=url, clock=clock, timeouts=timeouts, limits=limits, retries=retries, random=random
-    )
+    there = Endpoint(host=host, web=web, url=url, terms=terms)
 
     async def opener(receiver: Receiver) -> MessageChannel:
         return await _open(there, receiver)
 
-    bounds = Bounds(clock=clock, timeouts=timeouts, buffer=limits.buffer, peer=there.name)
+    bounds = Bounds(terms=terms, peer=there.name)
     handshake = Handshake(host=host, bounds=bounds, transport="http+sse", probes=False)
-    duplex = Duplex(host, opener, handshake=handshake, bounds=bounds, retries=retries, random=random)
+    duplex = Duplex(host, opener, handshake=handshake, bounds=bounds)
     await duplex.open()
     return duplex
 
@@ -189,9 +173,9 @@ async def _endpoint_of(answer: Answer) -> str:
 
 async def _within(coroutine: Coroutine[Deferred[Any], Any, str], there: Endpoint) -> str:
     waiting = Deferred.fromCoroutine(coroutine)
-    seconds = there.timeouts.connect
+    seconds = there.terms.timeouts.connect
     if seconds is not None:
-        waiting.addTimeout(seconds, there.clock)
+        waiting.addTimeout(seconds, there.terms.clock)
     try:
         return await waiting
     except TimeoutError:

@@ -94,7 +94,7 @@ class Legacy:
 
     def request(self, outgoing: Outgoing) -> Call:
         """Send a request; see `Conversation.request`."""
-        call = Call(self._speaking, outgoing, self._endpoint.limits.buffer)
+        call = Call(self._speaking, outgoing, self._endpoint.terms.limits.buffer)
         if self._closed:
             call.close()
         else:
@@ -131,7 +131,7 @@ class Legacy:
     # --- a request
 
     async def _work(self, call: Call) -> None:
-        outgoing, retries = call.outgoing, self._endpoint.retries
+        outgoing, retries = call.outgoing, self._endpoint.terms.retries
         session, failures, forgotten = self._sessions.current, 0, 0
         while True:
             try:
@@ -145,7 +145,7 @@ class Legacy:
                 never_sent = failures == 0 and isinstance(error, Unreachable)
                 if never_sent or not (outgoing.repeatable and call.fresh) or failures >= retries.attempts:
                     raise
-                await deferLater(self._endpoint.clock, retries.delay(failures, self._endpoint.random()))
+                await deferLater(self._endpoint.terms.clock, retries.delay(failures, self._endpoint.terms.random()))
                 failures += 1
                 session = self._sessions.current
 
@@ -199,14 +199,14 @@ class Legacy:
     async def _follow(self, call: Call, session: Session, answer: Answer) -> None:
         """Take a stream of events, to its end."""
         outgoing = call.outgoing
-        timeouts = outgoing.timeouts or self._endpoint.timeouts
+        timeouts = outgoing.timeouts or self._endpoint.terms.timeouts
         stream = ResumableStream(self._endpoint, answer, session.headers, timeouts, outgoing.method)
         try:
             while not call.over:
                 event = await stream.next_event()
                 if event.type == "message":
                     await self._take(call, event.data)
-            await finish(stream.answer, self._endpoint.clock)
+            await finish(stream.answer, self._endpoint.terms.clock)
         except SessionForgotten as error:
             if outgoing.repeatable and call.fresh:
                 raise

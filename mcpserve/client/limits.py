@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
 
 @attrs.frozen(kw_only=True)
@@ -67,3 +71,30 @@ class Retries:
         """Seconds to wait after so many failures in a row (0 for none yet); `chance` is random, 0 to 1."""
         whole = min(self.first * self.factor**failures, self.longest)
         return whole * (1 - self.jitter * chance)
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """The terms on which the client talks to a server, whatever the way there.
+
+    Args:
+        reactor: Time, connections, child processes.
+        timeouts: How long to wait.
+        limits: How much to take.
+        retries: How often to try.
+        revision: The one revision to speak; None to find out.
+        random: Gives a number from 0 to 1, for the jitter of waiting times.
+    """
+
+    reactor: Any
+    timeouts: Timeouts
+    limits: Limits
+    retries: Retries
+    revision: str | None
+    random: Callable[[], float]
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The reactor, as far as it tells the time."""
+        clock: IReactorTime = self.reactor
+        return clock

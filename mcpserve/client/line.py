@@ -8,7 +8,6 @@ from weakref import WeakSet
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,8 +15,9 @@ from mcpserve.client.calls import Answer, Errand, Means
 from mcpserve.client.catalogue import Catalogue
 from mcpserve.client.conversation import Conversation, Outgoing
 from mcpserve.client.hosting import Hosting
+from mcpserve.client.limits import Terms
 from mcpserve.client.listening import ListenStream, Source, Subscription
-from mcpserve.client.opening import Opening, Settings
+from mcpserve.client.opening import Opening
 from mcpserve.client.subscribing import Listeners, SessionSource
 from mcpserve.errors import ClientClosed
 from mcpserve.protocol.jsonrpc import Notification
@@ -32,16 +32,16 @@ class Line:
 
     Args:
         opening: The way to the server.
-        settings: What that needs to know.
+        terms: What that needs to know.
         host: The client, as the server sees it.
         answer: Answers what the server asks within a call.
     """
 
-    def __init__(self, opening: Opening, settings: Settings, host: Hosting, answer: Answer) -> None:
-        self.clock: IReactorTime = settings.reactor
-        self.catalogue = Catalogue(self._page, clock=self.clock, limits=settings.limits, mirrors=lambda: self._mirrors)
+    def __init__(self, opening: Opening, terms: Terms, host: Hosting, answer: Answer) -> None:
+        self.clock = terms.clock
+        self.catalogue = Catalogue(self._page, clock=self.clock, limits=terms.limits, mirrors=lambda: self._mirrors)
         self._opening = opening
-        self._settings = settings
+        self._terms = terms
         self._host = host
         self._answer = answer
         self._listeners = Listeners(self.ask, lambda: self.conversation.server.capabilities)
@@ -62,7 +62,7 @@ class Line:
             raise ClientClosed("The client was closed" if self._closed else "The client was opened already")
         standing = False
         try:
-            self._work = Deferred.fromCoroutine(self._opening.open(self._host, self._settings))
+            self._work = Deferred.fromCoroutine(self._opening.open(self._host, self._terms))
             await self._begin(await self._work)
             standing = True
         except CancelledError:
@@ -74,15 +74,12 @@ class Line:
                 await self.close()
 
     async def _begin(self, conversation: Conversation) -> None:
-        settings, server = self._settings, conversation.server
+        server = conversation.server
         self._host.revision = server.revision
         self._mirrors = server.revision.modern and server.transport == "streamable-http"
         self._means = Means(
             conversation=conversation,
-            clock=self.clock,
-            timeouts=settings.timeouts,
-            limits=settings.limits,
-            retries=settings.retries,
+            terms=self._terms,
             answer=self._answer,
             heard=self._host.heard,
             wanted=self._host.wanted,
@@ -196,11 +193,11 @@ class Line:
             await self.ask("logging/setLevel", {"level": level}, repeatable=True)
 
     def _total(self, timeout: float | None) -> float | None:
-        return self._settings.timeouts.total if timeout is None else timeout
+        return self._terms.timeouts.total if timeout is None else timeout
 
     async def _page(self, method: str, params: Mapping[str, Any], began: float) -> Mapping[str, Any]:
         """Ask for a page of a list; the deadline is that of the whole list."""
-        total = self._settings.timeouts.total
+        total = self._terms.timeouts.total
         left = None if total is None else max(0.0, total - (self.clock.seconds() - began))
         return await self.ask(method, params, left, repeatable=True)
 
@@ -212,13 +209,13 @@ class Line:
             method="subscriptions/listen",
             params={"notifications": wanted},
             repeatable=True,
-            timeouts=attrs.evolve(means.timeouts, idle=idle, total=None),
+            timeouts=attrs.evolve(self._terms.timeouts, idle=idle, total=None),
         )
         return ListenStream(
             lambda: Errand(self.means, outgoing, None),
             wanted,
             heard=self.catalogue.heard,
-            clock=means.clock,
-            retries=means.retries,
-            random=self._settings.random,
+            clock=self.clock,
+            retries=self._terms.retries,
+            random=self._terms.random,
         )

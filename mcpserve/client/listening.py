@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from mcpserve.client.calls import Errand
+from mcpserve.client.leaving import Leavable
 from mcpserve.client.limits import Retries
 from mcpserve.client.values import Change
 from mcpserve.errors import AnswerLost, BadAnswer, ClientError, DeadlinePassed, Refused, Unreachable
@@ -71,7 +72,7 @@ class Source(Protocol):
         """End it. Who waits, or asks next, gets the error."""
 
 
-class Subscription:
+class Subscription(Leavable):
     """Changes, as the server tells of them; see `Client.listen`.
 
     An async iterator that ends when the server ends the subscription; and an async context manager: inside it the
@@ -89,9 +90,6 @@ class Subscription:
     def honoured(self) -> Mapping[str, Any]:
         """What the server agreed to tell of, as a filter of `subscriptions/listen`; empty until it has said so."""
         return self._source.honoured
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> Change:
         """The next change.
@@ -124,12 +122,6 @@ class Subscription:
         finally:
             if not standing:
                 self.cancel()
-
-    async def __aexit__(self, *reason: object) -> None:
-        self.cancel()
-
-    def __del__(self) -> None:
-        self.cancel()
 
     async def aclose(self) -> None:
         """End the subscription."""

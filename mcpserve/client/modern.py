@@ -103,7 +103,7 @@ class Modern:
 
     def request(self, outgoing: Outgoing) -> InFlight:
         """Send a request; see `Conversation.request`."""
-        flight = InFlight(self._endpoint.limits.buffer)
+        flight = InFlight(self._endpoint.terms.limits.buffer)
         if self._closed:
             flight.close()
         else:
@@ -133,7 +133,7 @@ class Modern:
     # --- a request
 
     async def _work(self, flight: InFlight, outgoing: Outgoing) -> None:
-        retries, failures = self._endpoint.retries, 0
+        retries, failures = self._endpoint.terms.retries, 0
         while True:
             try:
                 return await self._ask(flight, outgoing)
@@ -141,7 +141,7 @@ class Modern:
                 never_sent = failures == 0 and isinstance(error, Unreachable)
                 if never_sent or not (outgoing.repeatable and flight.fresh) or failures >= retries.attempts:
                     raise
-                await deferLater(self._endpoint.clock, retries.delay(failures, self._endpoint.random()))
+                await deferLater(self._endpoint.terms.clock, retries.delay(failures, self._endpoint.terms.random()))
                 failures += 1
 
     async def _ask(self, flight: InFlight, outgoing: Outgoing) -> None:
@@ -163,7 +163,7 @@ class Modern:
                 return False
             await flight.deliver(response, 0)
             if streams:
-                await finish(answer, self._endpoint.clock)
+                await finish(answer, self._endpoint.terms.clock)
             return True
         finally:
             answer.abort()

@@ -9,18 +9,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from twisted.internet.interfaces import IReactorTime
 
 from mcpserve.client import verdicts
 from mcpserve.client.conversation import Conversation, Host, Outgoing
 from mcpserve.client.eras import Era, Eras
 from mcpserve.client.http_sse import open_http_sse
 from mcpserve.client.legacy import Legacy
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Terms, Timeouts
 from mcpserve.client.modern import Modern, envelope
 from mcpserve.client.posting import Endpoint, reply_to
 from mcpserve.client.session import described, initialize
@@ -36,53 +35,36 @@ _TIMES = 2
 """How often a server may send us to another version before that is taken for its answer."""
 
 
-async def connect(
-    host: Host,
-    web: Web,
-    url: str,
-    *,
-    clock: IReactorTime,
-    timeouts: Timeouts,
-    limits: Limits,
-    retries: Retries,
-    random: Callable[[], float],
-    revision: str | None = None,
-    remembered: Eras | None = None,
-) -> Conversation:
+async def connect(host: Host, web: Web, url: str, terms: Terms, remembered: Eras | None = None) -> Conversation:
     """Begin a conversation with a server, in the newest way that both sides know.
 
     Args:
         host: Whom we talk for.
         web: What speaks HTTP; it is the caller's, who closes it after the conversation.
         url: The server's endpoint.
-        clock: Time.
-        timeouts: How long to wait.
-        limits: How much to take.
-        retries: How often to try.
-        random: Gives a number from 0 to 1, for the jitter of waiting times.
-        revision: The one to speak, and no other; None for the newest that both sides know.
+        terms: How long to wait, how much to take, how often to try; the one revision to speak, or None for the newest
+            that both sides know.
         remembered: What is known of servers; what is found out is added.
 
     Raises:
         ClientError: There is no server, or none that we can talk to.
         ConfigurationError: There is no such revision.
     """
+    revision = terms.revision
     if revision is not None and revision not in LEGACY and revision not in MODERN:
         raise ConfigurationError(f"There is no revision {revision!r}; there are {', '.join([*LEGACY, *MODERN])}")
-    endpoint = Endpoint(
-        host=host, web=web, url=url, clock=clock, timeouts=timeouts, limits=limits, retries=retries, random=random
-    )
+    endpoint = Endpoint(host=host, web=web, url=url, terms=terms)
     eras = Eras() if remembered is None else remembered
-    return await _Negotiation(endpoint, eras, revision).run()
+    return await _Negotiation(endpoint, eras).run()
 
 
 class _Negotiation:
     """One search for the way to talk to a server."""
 
-    def __init__(self, endpoint: Endpoint, eras: Eras, only: str | None) -> None:
+    def __init__(self, endpoint: Endpoint, eras: Eras) -> None:
         self._endpoint = endpoint
         self._eras = eras
-        self._only = only
+        self._only = endpoint.terms.revision
         self._ids = itertools.count(1)
         self._sent_on = 0
 
@@ -125,7 +107,7 @@ class _Negotiation:
         endpoint = self._endpoint
         sent = envelope(Outgoing(method="server/discover"), endpoint.host, revision, next(self._ids))
         try:
-            reply = await reply_to(endpoint, sent.headers, sent.body, _for_a_probe(endpoint.timeouts))
+            reply = await reply_to(endpoint, sent.headers, sent.body, _for_a_probe(endpoint.terms.timeouts))
         except ClientError as error:
             return verdicts.undiscovered(error)
         return verdicts.discovered(reply, endpoint.name)
@@ -162,16 +144,7 @@ class _Negotiation:
 
     async def _http_sse(self) -> Conversation:
         at = self._endpoint
-        conversation = await open_http_sse(
-            at.host,
-            at.web,
-            at.url,
-            clock=at.clock,
-            timeouts=at.timeouts,
-            limits=at.limits,
-            retries=at.retries,
-            random=at.random,
-        )
+        conversation = await open_http_sse(at.host, at.web, at.url, at.terms)
         self._eras.remember(at.url, Era.HTTP_SSE)
         return conversation
 

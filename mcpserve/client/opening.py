@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
-import attrs
 from twisted.web.iweb import IAgent
 
 from mcpserve.client.conversation import Conversation, Host
 from mcpserve.client.credentials import Credentials
 from mcpserve.client.eras import Eras
 from mcpserve.client.http_sse import open_http_sse
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Terms
 from mcpserve.client.negotiation import connect
 from mcpserve.client.stdio import open_stdio
 from mcpserve.client.web import Web
@@ -22,31 +21,10 @@ from mcpserve.errors import ConfigurationError
 _NOTHING: Mapping[str, str] = {}
 
 
-@attrs.frozen(kw_only=True)
-class Settings:
-    """What all ways to a server need to know.
-
-    Args:
-        reactor: Time, connections, child processes.
-        timeouts: How long to wait.
-        limits: How much to take.
-        retries: How often to try.
-        revision: The one revision to speak; None to find out.
-        random: Gives a number from 0 to 1, for the jitter of waiting times.
-    """
-
-    reactor: Any
-    timeouts: Timeouts
-    limits: Limits
-    retries: Retries
-    revision: str | None
-    random: Callable[[], float]
-
-
 class Opening(Protocol):
     """A way to a server."""
 
-    async def open(self, host: Host, settings: Settings) -> Conversation:
+    async def open(self, host: Host, terms: Terms) -> Conversation:
         """Begin the conversation.
 
         Cancel: What was opened is closed.
@@ -93,40 +71,20 @@ class OverHttp:
         self._sse = sse
         self._web: Web | None = None
 
-    async def open(self, host: Host, settings: Settings) -> Conversation:
+    async def open(self, host: Host, terms: Terms) -> Conversation:
         """See `Opening`."""
         self._web = web = Web(
-            settings.reactor,
-            timeouts=settings.timeouts,
-            limits=settings.limits,
+            terms.reactor,
+            timeouts=terms.timeouts,
+            limits=terms.limits,
             credentials=self._credentials,
             headers=self._headers,
             agent=self._agent,
             origin=self._url,
         )
         if self._sse:
-            return await open_http_sse(
-                host,
-                web,
-                self._url,
-                clock=settings.reactor,
-                timeouts=settings.timeouts,
-                limits=settings.limits,
-                retries=settings.retries,
-                random=settings.random,
-            )
-        return await connect(
-            host,
-            web,
-            self._url,
-            clock=settings.reactor,
-            timeouts=settings.timeouts,
-            limits=settings.limits,
-            retries=settings.retries,
-            random=settings.random,
-            revision=settings.revision,
-            remembered=self._eras,
-        )
+            return await open_http_sse(host, web, self._url, terms)
+        return await connect(host, web, self._url, terms, self._eras)
 
     async def close(self) -> None:
         """See `Opening`."""
@@ -159,21 +117,9 @@ class OverStdio:
         self._cwd = cwd
         self._on_stderr = on_stderr
 
-    async def open(self, host: Host, settings: Settings) -> Conversation:
+    async def open(self, host: Host, terms: Terms) -> Conversation:
         """See `Opening`."""
-        return await open_stdio(
-            host,
-            settings.reactor,
-            self._command,
-            env=self._env,
-            cwd=self._cwd,
-            timeouts=settings.timeouts,
-            limits=settings.limits,
-            retries=settings.retries,
-            revision=settings.revision,
-            random=settings.random,
-            on_stderr=self._on_stderr,
-        )
+        return await open_stdio(host, terms, self._command, env=self._env, cwd=self._cwd, on_stderr=self._on_stderr)
 
     async def close(self) -> None:
         """See `Opening`. The child ends with the conversation."""

@@ -56,7 +56,7 @@ class Overhearing:
     def begin(self, session: Session) -> None:
         """Listen in a session, and no longer in the one before."""
         self.stop()
-        self._course = course = _Course(session, self._endpoint.clock.seconds())
+        self._course = course = _Course(session, self._endpoint.terms.clock.seconds())
         self._work = work = Work(self._listen(course))
         work.ended(self._ended)
 
@@ -70,21 +70,21 @@ class Overhearing:
         """The server is well: if it was not when we gave up, and that is a while ago, listen again."""
         if self._tired is not None:
             session, since = self._tired
-            if self._endpoint.clock.seconds() - since >= self._endpoint.retries.longest:
+            if self._endpoint.terms.clock.seconds() - since >= self._endpoint.terms.retries.longest:
                 self.begin(session)
 
     async def _listen(self, course: _Course) -> None:
-        retries = self._endpoint.retries
+        retries = self._endpoint.terms.retries
         # What is heard may be what stops this, and then there is nothing that waits and could be cancelled.
         while await self._once(course) and self._course is course:
             if course.failures > retries.attempts:
-                self._tired = course.session, self._endpoint.clock.seconds()
+                self._tired = course.session, self._endpoint.terms.clock.seconds()
                 self._deafened(AnswerLost(f"{self._endpoint.name} tells nothing outside of requests any more"))
                 return
-            delay = retries.delay(max(course.failures - 1, 0), self._endpoint.random())
+            delay = retries.delay(max(course.failures - 1, 0), self._endpoint.terms.random())
             if course.retry_ms is not None:
                 delay = max(delay, course.retry_ms / 1000)
-            await deferLater(self._endpoint.clock, delay)
+            await deferLater(self._endpoint.terms.clock, delay)
 
     async def _once(self, course: _Course) -> bool:
         """Connect and listen to the end; tell whether it is worth coming back."""
@@ -94,7 +94,7 @@ class Overhearing:
             headers["Last-Event-ID"] = course.last_id
         course.failures += 1
         try:
-            answer = await endpoint.web.send("GET", endpoint.url, headers, None, endpoint.timeouts)
+            answer = await endpoint.web.send("GET", endpoint.url, headers, None, endpoint.terms.timeouts)
         except (Unreachable, AnswerLost, DeadlinePassed):
             return True
         try:
@@ -149,7 +149,7 @@ class Overhearing:
 
     def _is_worth_renewing(self, course: _Course) -> bool:
         """Tell whether a session that is over may be followed by one that lasts; those without a call have no end."""
-        retries, lasted = self._endpoint.retries, self._endpoint.clock.seconds() - course.since
+        retries, lasted = self._endpoint.terms.retries, self._endpoint.terms.clock.seconds() - course.since
         self._short_lived = self._short_lived + 1 if lasted < retries.longest else 0
         return self._short_lived <= retries.attempts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mcpserve.client.conversation import Host
 from mcpserve.client.credentials import quotable
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Terms, Timeouts
 from mcpserve.client.messages import error_code, read
 from mcpserve.client.web import Answer, Web
 from mcpserve.errors import AnswerLost, AnswerTooLarge, BadAnswer, ClientError, DeadlinePassed, Refused, RemoteError
@@ -38,21 +38,13 @@ class Endpoint:
         host: The client.
         web: What speaks HTTP.
         url: The endpoint.
-        clock: Time.
-        timeouts: How long to wait.
-        limits: How much to take.
-        retries: How often to try.
-        random: Gives a number from 0 to 1, for the jitter of waiting times.
+        terms: How long to wait, how much to take, how often to try.
     """
 
     host: Host
     web: Web
     url: str
-    clock: IReactorTime
-    timeouts: Timeouts
-    limits: Limits
-    retries: Retries
-    random: Callable[[], float]
+    terms: Terms
 
     @property
     def name(self) -> str:
@@ -176,7 +168,7 @@ async def _streamed(endpoint: Endpoint, answer: Answer) -> Response:
             raise AnswerLost(f"{endpoint.name} ended a stream before its result came")
         for message in read(event.data) if event.type == "message" else ():
             if isinstance(message, Response):
-                await finish(answer, endpoint.clock, HASTE)
+                await finish(answer, endpoint.terms.clock, HASTE)
                 return message
             if isinstance(message, Notification):
                 endpoint.host.heard(message)

@@ -88,8 +88,8 @@ class ResumableStream:
         self._learn()
         if not self._last_id:
             raise lost
-        while self._failures < self._endpoint.retries.attempts:
-            await deferLater(self._endpoint.clock, self._delay(lost))
+        while self._failures < self._endpoint.terms.retries.attempts:
+            await deferLater(self._endpoint.terms.clock, self._delay(lost))
             self._failures += 1
             try:
                 answer = await self._connect(self._last_id)
@@ -114,8 +114,8 @@ class ResumableStream:
 
     def _delay(self, lost: ClientError) -> float:
         """Seconds until the next attempt; "The client MUST respect the `retry` field"."""
-        retries = self._endpoint.retries
-        delay = retries.delay(self._failures, self._endpoint.random())
+        retries = self._endpoint.terms.retries
+        delay = retries.delay(self._failures, self._endpoint.terms.random())
         if self._retry_ms is not None:
             asked = max(self._retry_ms / 1000, _SOONEST)
             delay = asked if self._failures == 0 else max(asked, delay)

@@ -39,7 +39,7 @@ class Speaking:
         self._revision = revision
         self._ids = ids
         self._doubted = doubted
-        bound = endpoint.timeouts.close
+        bound = endpoint.terms.timeouts.close
         self._brief = Timeouts(connect=bound, head=bound, idle=bound, total=bound, close=bound)
         self._farewells: set[Work] = set()
         self._waiting: Deferred[None] | None = None
@@ -85,12 +85,12 @@ class Speaking:
         Raises:
             ClientError: The server did not take it.
         """
-        retries = self._endpoint.retries
+        retries = self._endpoint.terms.retries
         for failures in range(retries.attempts):
             try:
                 return await tell(self._endpoint, session.headers, body, None)
             except (AnswerLost, Unreachable):
-                await deferLater(self._endpoint.clock, retries.delay(failures, self._endpoint.random()))
+                await deferLater(self._endpoint.terms.clock, retries.delay(failures, self._endpoint.terms.random()))
         await tell(self._endpoint, session.headers, body, None)
 
     async def knows(self, session: Session) -> bool:
@@ -130,7 +130,7 @@ class Speaking:
 
         Spec: "Clients that no longer need a particular session SHOULD send an HTTP DELETE to the MCP endpoint".
         """
-        bound = self._endpoint.timeouts.close
+        bound = self._endpoint.terms.timeouts.close
         try:
             await self._within(bound / 2, self._heard())
             if session.id is not None:
@@ -153,7 +153,7 @@ class Speaking:
         answer.abort()
 
     async def _within(self, seconds: float, last: Deferred[None]) -> None:
-        last.addTimeout(seconds, self._endpoint.clock)
+        last.addTimeout(seconds, self._endpoint.terms.clock)
         try:
             await last
         except (ClientError, CancelledError, TimeoutError):

@@ -25,7 +25,7 @@ from mcpserve.client.duplex import Duplex
 from mcpserve.client.flight import Bounds
 from mcpserve.client.framing import Complaints, Lines, Logged
 from mcpserve.client.handshake import Handshake
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Limits, Terms
 from mcpserve.errors import AnswerLost, ConfigurationError, Unreachable
 from mcpserve.protocol.revisions import LEGACY, MODERN, Revision
 
@@ -136,31 +136,22 @@ class StdioChannel:
 
 async def open_stdio(
     host: Host,
-    reactor: Any,
+    terms: Terms,
     command: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
-    timeouts: Timeouts,
-    limits: Limits,
-    retries: Retries,
-    revision: str | None = None,
-    random: Callable[[], float],
     on_stderr: Callable[[str], object] | None = None,
 ) -> Conversation:
     """Start a server as a child, and begin to talk to it.
 
     Args:
         host: The client.
-        reactor: Watches it. When it stops, the child is ended first.
+        terms: How long to wait, how much to take, how often to start it again when it ends by itself; the one revision
+            to speak, or None to find out. When the reactor stops, the child is ended first.
         command: The program and its arguments.
         env: More environment variables; of ours the child gets only those of `INHERITED`.
         cwd: Its working directory; None for ours.
-        timeouts: How long to wait.
-        limits: How much to take.
-        retries: How often to start it again when it ends by itself.
-        revision: The one revision to speak; None to find out.
-        random: Gives a number from 0 to 1, for the jitter of waiting times.
         on_stderr: Takes each line of its standard error; by default they are logged.
 
     Cancel: The child is ended.
@@ -171,26 +162,26 @@ async def open_stdio(
     """
     if not command:
         raise ConfigurationError("A server that is to be started needs a command")
-    spoken = named_revision(revision)
+    spoken = named_revision(terms.revision)
     environment = inherited() | dict(env or {})
-    heard = Logged(command[0], reactor) if on_stderr is None else on_stderr
+    heard = Logged(command[0], terms.reactor) if on_stderr is None else on_stderr
 
     async def opener(receiver: Receiver) -> MessageChannel:
         return StdioChannel(
-            reactor,
+            terms.reactor,
             receiver,
             command=command,
             env=environment,
             cwd=cwd,
-            limits=limits,
-            grace=timeouts.close,
+            limits=terms.limits,
+            grace=terms.timeouts.close,
             on_stderr=heard,
         )
 
-    bounds = Bounds(clock=reactor, timeouts=timeouts, buffer=limits.buffer, peer=command[0])
+    bounds = Bounds(terms=terms, peer=command[0])
     handshake = Handshake(host=host, bounds=bounds, transport="stdio", revision=spoken)
-    stop = _Stop(reactor)
-    duplex = Duplex(host, opener, handshake=handshake, bounds=bounds, retries=retries, random=random, on_close=stop.off)
+    stop = _Stop(terms.reactor)
+    duplex = Duplex(host, opener, handshake=handshake, bounds=bounds, on_close=stop.off)
     stop.on(duplex.close)
     await duplex.open()
     return duplex

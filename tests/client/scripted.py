@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from mcpserve.client import Client, ServerDescription
 from mcpserve.client.conversation import Host, Outgoing
-from mcpserve.client.opening import Settings
+from mcpserve.client.limits import Terms
 from mcpserve.errors import ClientClosed
 from mcpserve.protocol.jsonrpc import Notification, Request, Response
 from mcpserve.protocol.revisions import V2025_11_25, V2026_07_28, Revision
@@ -159,7 +159,7 @@ class Play:
 
     # --- Opening
 
-    async def open(self, host: Host, settings: Settings) -> Play:
+    async def open(self, host: Host, terms: Terms) -> Play:
         """See `Opening`."""
         self.host = host
         if self.gate is not None:

@@ -12,12 +12,13 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Terms, Timeouts
 from mcpserve.client.posting import Endpoint
 from mcpserve.errors import AnswerLost, ClientClosed, ClientError
 from mcpserve.protocol.jsonrpc import Notification, Request
 from mcpserve.protocol.sse import Event
 from mcpserve.protocol.types import Implementation
+from tests.client.setting import terms
 
 URL = "http://server.example/mcp"
 JSON = "application/json"
@@ -281,24 +282,17 @@ class Scene:
         self.clock = Clock()
         self.web = ScriptedWeb(self.clock)
         self.host = ScriptedHost()
-        self.timeouts = options.get("timeouts", Timeouts())
-        self.limits = options.get("limits", Limits())
-        self.retries = options.get("retries", Retries())
+        self.options = options
 
     @property
     def endpoint(self) -> Endpoint:
         """The endpoint, as conversations want it."""
         web: Any = self.web
-        return Endpoint(
-            host=self.host,
-            web=web,
-            url=URL,
-            clock=self.clock,
-            timeouts=self.timeouts,
-            limits=self.limits,
-            retries=self.retries,
-            random=lambda: 0.0,
-        )
+        return Endpoint(host=self.host, web=web, url=URL, terms=self.terms())
+
+    def terms(self, revision: str | None = None) -> Terms:
+        """Those on which it talks."""
+        return terms(self.clock, revision=revision, random=lambda: 0.0, **self.options)
 
 
 def begun(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:

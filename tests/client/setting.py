@@ -8,13 +8,19 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from mcpserve.client.credentials import Challenge, RequestFacts
-from mcpserve.client.limits import Limits, Timeouts
+from mcpserve.client.limits import Limits, Retries, Terms, Timeouts
 from mcpserve.client.web import Answer, Web
 from tests.client.network import Link, Network, Task, chunk
 
 URL = "http://server.example:8000/mcp"
 TIMEOUTS = Timeouts(connect=10, head=30, idle=60)
 LIMITS = Limits(body=1000, event=500, buffer=200)
+
+
+def terms(reactor: Any, **options: Any) -> Terms:
+    """The usual terms, except for these."""
+    usual: dict[str, Any] = {"timeouts": Timeouts(), "limits": Limits(), "retries": Retries(), "revision": None}
+    return Terms(reactor=reactor, **{"random": lambda: 0.5, **usual, **options})
 
 
 class Setting:

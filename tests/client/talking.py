@@ -16,11 +16,12 @@ from mcpserve.client.conversation import Outgoing, Running
 from mcpserve.client.duplex import Duplex
 from mcpserve.client.flight import Bounds
 from mcpserve.client.handshake import Handshake
-from mcpserve.client.limits import Retries, Timeouts
+from mcpserve.client.limits import Limits, Retries, Timeouts
 from mcpserve.errors import AnswerLost, ClientError, MethodNotFound
 from mcpserve.protocol.jsonrpc import Notification, Request, Response
 from mcpserve.protocol.revisions import Revision
 from mcpserve.protocol.types import Implementation, LogLevel
+from tests.client.setting import terms
 
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
@@ -181,14 +182,18 @@ class Talk:
         self.channels: list[ScriptedChannel] = []
         self.refusals: list[ClientError] = []
         self.closed = 0
-        bounds = Bounds(clock=self.clock, timeouts=timeouts or Timeouts(), buffer=buffer, peer="peer")
+        agreed = terms(
+            self.clock,
+            timeouts=timeouts or Timeouts(),
+            limits=Limits(buffer=buffer),
+            retries=retries or Retries(jitter=0),
+        )
+        bounds = Bounds(terms=agreed, peer="peer")
         self.duplex = Duplex(
             self.host,
             self._open,
             handshake=Handshake(host=self.host, bounds=bounds, transport="stdio", revision=revision, probes=probes),
             bounds=bounds,
-            retries=retries or Retries(jitter=0),
-            random=lambda: 0.5,
             on_close=self._closed,
         )
 

@@ -166,14 +166,15 @@ from twisted.internet import {reactor}
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from mcpserve.client.conversation import Outgoing
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Timeouts
 from mcpserve.client.stdio import open_stdio
+from tests.client.setting import terms
 from tests.client.talking import RecordingHost, response_of
 
 async def main():
     conversation = await open_stdio(
-        RecordingHost(), reactor, [sys.executable, "-S", "tests/client/misbehaving.py", "stubborn", "parent"],
-        timeouts=Timeouts(close=0.3), limits=Limits(), retries=Retries(), random=lambda: 0.5,
+        RecordingHost(), terms(reactor, timeouts=Timeouts(close=0.3)),
+        [sys.executable, "-S", "tests/client/misbehaving.py", "stubborn", "parent"],
     )
     result = (await response_of(conversation.request(Outgoing(method="tools/call")))).result
     print(result["pid"], result["grandchild"], flush=True)

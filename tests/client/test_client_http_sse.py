@@ -18,7 +18,7 @@ from twisted.internet.task import Clock, deferLater
 
 from mcpserve.client.conversation import Conversation, Outgoing
 from mcpserve.client.http_sse import open_http_sse, resolved
-from mcpserve.client.limits import Limits, Retries, Timeouts
+from mcpserve.client.limits import Retries, Timeouts
 from mcpserve.client.web import Web
 from mcpserve.errors import (
     AnswerLost,
@@ -32,6 +32,7 @@ from mcpserve.errors import (
 )
 from mcpserve.protocol.jsonrpc import Notification, Response
 from tests.client.scripted_web import ScriptedAnswer, ScriptedWeb, Sent
+from tests.client.setting import terms
 from tests.client.talking import Outcome, RecordingHost, outcome, response_of
 from tests.interop.peers import CACHE
 
@@ -50,10 +51,8 @@ class Scene:
         self.clock = Clock()
         self.web: Any = ScriptedWeb(self.clock)
         self.host = RecordingHost()
-        usual = {"timeouts": Timeouts(), "limits": Limits(), "retries": Retries(jitter=0)}
-        self.opening = outcome(
-            open_http_sse(self.host, self.web, URL, clock=self.clock, random=lambda: 0.5, **{**usual, **options})
-        )
+        agreed = terms(self.clock, **{"retries": Retries(jitter=0), **options})
+        self.opening = outcome(open_http_sse(self.host, self.web, URL, agreed))
 
     @property
     def stream(self) -> ScriptedAnswer:
@@ -442,12 +441,11 @@ def the_reactor() -> Any:
 async def talking(url: str, **options: Any) -> AsyncIterator[Conversation]:
     """A conversation; afterwards it is closed."""
     reactor = the_reactor()
-    usual: dict[str, Any] = {"timeouts": Timeouts(head=15), "limits": Limits(), "retries": Retries(first=0.05)}
-    usual |= options
-    web = Web(reactor, timeouts=usual["timeouts"], limits=usual["limits"])
+    agreed = terms(reactor, **{"timeouts": Timeouts(head=15), "retries": Retries(first=0.05), **options})
+    web = Web(reactor, timeouts=agreed.timeouts, limits=agreed.limits)
     try:
         host = RecordingHost()
-        conversation = await open_http_sse(host, web, url, clock=reactor, random=lambda: 0.5, **usual)
+        conversation = await open_http_sse(host, web, url, agreed)
         try:
             yield conversation
         finally:

@@ -48,20 +48,7 @@ class Stage(Scene):
     def connect(self, revision: str | None = None) -> Any:
         """Begin to connect."""
         web: Any = self.web
-        return begun(
-            connect(
-                self.host,
-                web,
-                URL,
-                clock=self.clock,
-                timeouts=self.timeouts,
-                limits=self.limits,
-                retries=self.retries,
-                random=lambda: 0.0,
-                revision=revision,
-                remembered=self.eras,
-            )
-        )
+        return begun(connect(self.host, web, URL, self.terms(revision), self.eras))
 
     @property
     def last(self) -> Sent:

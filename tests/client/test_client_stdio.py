@@ -33,6 +33,7 @@ from mcpserve.errors import (
     Unreachable,
 )
 from mcpserve.protocol.jsonrpc import Notification, Response
+from tests.client.setting import terms
 from tests.client.talking import Outcome, RecordingHost, outcome, response_of
 from tests.interop.peers import CACHE
 
@@ -77,13 +78,10 @@ def descriptors() -> int:
 
 async def opened(command: list[str], host: RecordingHost | None = None, **options: Any) -> Conversation:
     """Open a conversation."""
-    usual = {
-        "timeouts": Timeouts(close=5.0, head=15.0),
-        "limits": Limits(),
-        "retries": Retries(first=0.05),
-        "on_stderr": lambda line: None,
-    }
-    return await open_stdio(host or RecordingHost(), the_reactor(), command, random=lambda: 0.5, **{**usual, **options})
+    child = {name: options.pop(name) for name in ("env", "cwd", "on_stderr") if name in options}
+    usual = {"timeouts": Timeouts(close=5.0, head=15.0), "retries": Retries(first=0.05)}
+    agreed = terms(the_reactor(), **{**usual, **options})
+    return await open_stdio(host or RecordingHost(), agreed, command, **{"on_stderr": lambda line: None, **child})
 
 
 @asynccontextmanager
