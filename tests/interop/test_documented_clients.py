@@ -16,13 +16,16 @@ from tests.interop.served import ROOT, Served, serving
 pytestmark = pytest.mark.interop
 
 ADDRESS = "http://127.0.0.1:8000/mcp"
+ON_ITS_OWN = "face-the-internet"
+"""A page that is run as a whole, against a server that it makes: tests/docs/test_internet_page.py."""
 BLOCK = re.compile(r"^```sh\n((?:curl|npx) .*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands(program: str) -> list[Any]:
     """The commands of the pages that call this program."""
     found = []
-    for page in sorted((ROOT / "docs").rglob("*.md")):
+    pages = (ROOT / "docs").rglob("*.md")
+    for page in sorted(page for page in pages if page.stem != ON_ITS_OWN):
         blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
         texts = [text for text in blocks if text.startswith(program)]
         found += [pytest.param(text, id=f"{page.stem}-{number}") for number, text in enumerate(texts, 1)]
