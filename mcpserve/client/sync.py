@@ -12,12 +12,12 @@ its loop goes. Errors are those of `mcpserve.errors`; concurrent.futures.Cancell
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
-from mcpserve.client import calls, client, listening
+from mcpserve.client import calls, client
 from mcpserve.client.calls import ToolEvent
 from mcpserve.client.conversation import ServerDescription
 from mcpserve.client.threaded import Threaded
@@ -29,6 +29,7 @@ __all__ = ["Client", "Subscription", "ToolStream"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
+E = TypeVar("E")
 _OF_METHODS = ("__name__", "__qualname__", "__doc__")
 
 
@@ -60,30 +61,21 @@ def _waits(
 # --- the faces
 
 
-class ToolStream:
-    """What a tool says, as it comes; see `Client.stream_tool`.
+class _Pulled(Generic[E]):
+    """An iterator that pulls from one of the client of Twisted, and cancels it when it is left."""
 
-    An iterator, and a context manager that cancels a call which has not ended. So does the end of its life: in CPython
-    that is the moment in which a loop is left.
-    """
+    __slots__ = ("_source", "_threaded")
 
-    __slots__ = ("_stream", "_threaded")
-
-    def __init__(self, threaded: Threaded, stream: calls.ToolStream) -> None:
+    def __init__(self, threaded: Threaded, source: AsyncIterator[E]) -> None:
         self._threaded = threaded
-        self._stream = stream
+        self._source: Any = source
 
-    def __iter__(self) -> Iterator[ToolEvent]:
+    def __iter__(self) -> Iterator[E]:
         return self
 
-    def __next__(self) -> ToolEvent:
-        """The next event; the last one is the `Result`.
-
-        Raises:
-            ClientError: There will be no result.
-        """
+    def __next__(self) -> E:
         try:
-            return cast(ToolEvent, self._threaded.wait(self._stream.__anext__))
+            return cast(E, self._threaded.wait(self._source.__anext__))
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -91,70 +83,58 @@ class ToolStream:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        self.cancel()
+        self.close()
 
     def __del__(self) -> None:
-        self.cancel()
+        self.close()
 
     def close(self) -> None:
-        """Cancel the call if it has not ended; nothing more comes."""
-        self.cancel()
+        """Cancel it if it has not ended; nothing more comes."""
+        self._threaded.let(self._source.cancel)
+
+
+class ToolStream(_Pulled[ToolEvent]):
+    """What a tool says, as it comes; the last event is the `Result`. See `Client.stream_tool`.
+
+    An iterator, and a context manager that cancels a call which has not ended. So does the end of its life: in CPython
+    that is the moment in which a loop is left.
+
+    Raises:
+        ClientError: From the iteration: there will be no result.
+    """
+
+    __slots__ = ()
 
     def cancel(self, reason: str | None = None) -> None:
-        """The same, with words for the server's log."""
-        stream = self._stream
+        """The same as `close`, with words for the server's log."""
+        stream = self._source
         self._threaded.let(lambda: stream.cancel(reason))
 
 
-class Subscription:
+class Subscription(_Pulled[Change]):
     """Changes, as the server tells of them; see `Client.listen`.
 
     An iterator that ends when the server ends the subscription; and a context manager: inside it the subscription
     stands, so that what changes from then on is heard.
+
+    Raises:
+        ClientError: From the iteration: the subscription broke off, and could not be renewed.
     """
 
-    __slots__ = ("_subscription", "_threaded")
-
-    def __init__(self, threaded: Threaded, subscription: listening.Subscription) -> None:
-        self._threaded = threaded
-        self._subscription = subscription
+    __slots__ = ()
 
     @property
     def honoured(self) -> Mapping[str, Any]:
         """What the server agreed to tell of, as a filter of `subscriptions/listen`; empty until it has said so."""
-        return self._subscription.honoured
-
-    def __iter__(self) -> Iterator[Change]:
-        return self
-
-    def __next__(self) -> Change:
-        """The next change.
-
-        Raises:
-            ClientError: The subscription broke off, and could not be renewed.
-        """
-        try:
-            return cast(Change, self._threaded.wait(self._subscription.__anext__))
-        except StopAsyncIteration:
-            raise StopIteration from None
+        return cast(Mapping[str, Any], self._source.honoured)
 
     def __enter__(self) -> Self:
-        self._threaded.wait(self._subscription.__aenter__)
+        self._threaded.wait(self._source.__aenter__)
         return self
 
-    def __exit__(self, *reason: object) -> None:
-        self.cancel()
-
-    def __del__(self) -> None:
-        self.cancel()
-
-    def close(self) -> None:
-        """End the subscription."""
-        self.cancel()
-
     def cancel(self) -> None:
-        """The same."""
-        self._threaded.let(self._subscription.cancel)
+        """The same as `close`."""
+        self.close()
 
 
 class Client(Ways):
